@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/mail"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/share"
 	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/snapshot"
 	"hardnode.dev/internal/wire/storage"
@@ -156,7 +157,10 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getRoute":    env, "makeBypass": {there: "hello", nothing: "nosuch", body: struct{}{}},
 		"accessLogEnvironment": session(env, ""),
 		"setRoute":             {there: "hello", nothing: "nosuch", body: front.Settings{}},
-		"listDomains":          env, "deleteDomain": env, "deleteCertificate": env, "getWebCA": none,
+		"listShares":           none, "acceptShare": env, "leaveShare": env,
+		"listEnvironmentShares": env, "unshareEnvironment": env,
+		"shareEnvironment": {there: "hello", nothing: "nosuch", body: share.NewShare{With: "shop", Role: user.Viewer}},
+		"listDomains":      env, "deleteDomain": env, "deleteCertificate": env, "getWebCA": none,
 		"swapDomains":       {there: "hello", nothing: "nosuch", body: operator.SwapDomains{With: "jelastic"}},
 		"setDomain":         {there: "hello", nothing: "nosuch", body: front.Scheme{}},
 		"uploadCertificate": {there: "hello", nothing: "nosuch", body: operator.UploadCertificate{Chain: "x", Key: "x"}},

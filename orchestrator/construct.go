@@ -45,6 +45,7 @@ import (
 	"hardnode.dev/orchestrator/sealed"
 	"hardnode.dev/orchestrator/seed"
 	"hardnode.dev/orchestrator/session"
+	"hardnode.dev/orchestrator/shares"
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/systems"
 	"hardnode.dev/orchestrator/templates"
@@ -86,6 +87,7 @@ type orchestrator struct {
 	loop      *lead.Loop
 	accounts  *accounts.Desk
 	users     *people.Desk
+	shares    *shares.Desk
 	mail      *mail.Desk
 	ops       *ops.Ops
 	domains   *domains.Desk
@@ -195,7 +197,8 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}
 	o.accounts = &accounts.Desk{Store: o.store, Now: time.Now, Log: c.log}
 	o.users.MakeAccount = o.accounts.SignUp
-	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Accounts: o.accounts, Users: o.users,
+	o.shares = &shares.Desk{Store: o.store, Now: time.Now, Log: c.log}
+	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Accounts: o.accounts, Users: o.users, Shares: o.shares,
 		Mail: o.mail, Audit: o.audit, World: o.seen, Hub: hub, Secrets: secrets,
 		Log: c.log, License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses,
 		RotateGossip: o.loop.RotateGossip,
@@ -291,6 +294,7 @@ func (o *orchestrator) lead(ctx context.Context) error {
 		run.Task{Name: "operations", Run: o.ops.Run},
 		run.Task{Name: "accounts", Run: o.accounts.Run},
 		run.Task{Name: "users", Run: o.users.Run},
+		run.Task{Name: "shares", Run: o.shares.Run},
 		run.Task{Name: "mail", Run: o.mail.Run},
 		run.Task{Name: "domains", Run: o.domains.Run},
 		run.Task{Name: "issued certificates", Run: o.certify.Run},

@@ -132,7 +132,7 @@ func TestFortyWays(t *testing.T) {
 			body: named(func(name string) any {
 				return operator.NewToken{Name: "narrow", Scopes: []string{"read"}, Environments: []wire.EnvName{wire.EnvName(name)}}
 			})},
-		{tried: "make a token of it", method: "POST", path: "accounts/%s/tokens", there: "acme", status: 403,
+		{tried: "make a token of it", method: "POST", path: "accounts/%s/tokens", there: "acme", nothing: "nosuch", status: 403,
 			body: give(operator.NewToken{Name: "more", Scopes: []string{"read"}})},
 		{tried: "read the account", method: "GET", path: "accounts/%s", there: "acme", nothing: "nosuch"},
 		{tried: "find the account in the list", method: "GET", path: "accounts", silent: true},
@@ -168,41 +168,7 @@ func TestFortyWays(t *testing.T) {
 	}
 	c.bearer = mine.Text
 	for _, w := range ways {
-		ask := func(name string) (int, string) {
-			path := "/api/v1/" + w.path
-			if strings.HasPrefix(w.path, "/") {
-				path = w.path
-			}
-			if strings.Contains(path, "%s") {
-				path = fmt.Sprintf(path, name)
-			}
-			q := asked{session: w.session}
-			if w.body != nil {
-				q.body = w.body(name)
-			}
-			return c.ask(w.method, path, q)
-		}
-		status, got := ask(w.there)
-		want := w.status
-		switch {
-		case want == 0 && w.silent:
-			want = http.StatusOK
-		case want == 0:
-			want = http.StatusNotFound
-		}
-		if status != want {
-			t.Errorf("%s: it is answered %d, want %d: %s", w.tried, status, want, got)
-		}
-		if w.nothing != "" {
-			if none, text := ask(w.nothing); none != status || strings.ReplaceAll(got, w.there, w.nothing) != text {
-				t.Errorf("%s: it is told\n%d %s\nand of nothing\n%d %s", w.tried, status, got, none, text)
-			}
-		}
-		for _, word := range words {
-			if w.silent && strings.Contains(got, word) {
-				t.Errorf("%s: %q is in %s", w.tried, word, got)
-			}
-		}
+		c.tries(w, words...)
 	}
 
 	// What is kept for one caller is none for another: an entity tag, an idempotency key, a session's account.
@@ -247,4 +213,44 @@ func TestFortyWays(t *testing.T) {
 			t.Errorf("what is its is %+v, %+v, %+v", e, d, list)
 		}
 	})
+}
+
+// tries tries one way: what is asked is answered as it is of nothing, or as the way says; words are in nothing that is silent.
+func (c *cluster) tries(w way, words ...string) {
+	c.t.Helper()
+	ask := func(name string) (int, string) {
+		path := "/api/v1/" + w.path
+		if strings.HasPrefix(w.path, "/") {
+			path = w.path
+		}
+		if strings.Contains(path, "%s") {
+			path = fmt.Sprintf(path, name)
+		}
+		q := asked{session: w.session}
+		if w.body != nil {
+			q.body = w.body(name)
+		}
+		return c.ask(w.method, path, q)
+	}
+	status, got := ask(w.there)
+	want := w.status
+	switch {
+	case want == 0 && w.silent:
+		want = http.StatusOK
+	case want == 0:
+		want = http.StatusNotFound
+	}
+	if status != want {
+		c.t.Errorf("%s: it is answered %d, want %d: %s", w.tried, status, want, got)
+	}
+	if w.nothing != "" {
+		if none, text := ask(w.nothing); none != status || strings.ReplaceAll(got, w.there, w.nothing) != text {
+			c.t.Errorf("%s: it is told\n%d %s\nand of nothing\n%d %s", w.tried, status, got, none, text)
+		}
+	}
+	for _, word := range words {
+		if w.silent && strings.Contains(got, word) {
+			c.t.Errorf("%s: %q is in %s", w.tried, word, got)
+		}
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/shares"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -124,6 +125,7 @@ func (d *Desk) create(tx *store.Tx, n account.NewAccount, by string) error {
 		rec.State, rec.Ends = account.Trial, now.AddDate(0, 0, days)
 	}
 	store.Accounts.Put(tx, string(n.Name), rec)
+	shares.End(tx, n.Name) // what was offered to that name was not offered to this account
 	regrouped(tx)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
+	"hardnode.dev/orchestrator/shares"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -154,6 +155,7 @@ func (d *Desk) forget(ctx context.Context, name wire.Account) error {
 				leave(tx, key, name)
 			}
 		}
+		shares.End(tx, name)
 		store.Accounts.Delete(tx, string(name))
 		return nil
 	})

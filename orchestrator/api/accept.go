@@ -27,6 +27,7 @@ func (s *Server) accept(ctx context.Context, c caller, r ops.Request, key, what 
 		return again, err
 	}
 	r.By, r.Account, r.Also = c.Name, c.Account, remember(c, key, what)
+	r.Stays = func(tx *store.Tx) error { return c.stays(tx, r.Env) }
 	var op operator.Operation
 	err := s.do(c, r.Kind, "environments/"+string(r.Env), func() (err error) {
 		op, err = s.Ops.Accept(ctx, r)

@@ -81,7 +81,11 @@ func (s *Server) accessLog(w http.ResponseWriter, r *http.Request) {
 	c := s.caller(r.Context())
 	name := wire.EnvName(r.PathValue("env"))
 	object := "environments/" + string(name)
-	if p := s.allow(c, authz.Exec, r.URL.Path); p != nil {
+	c, p := s.asGuest(c, "accessLogEnvironment", accessLogPath, authz.Exec, r.PathValue)
+	if p == nil {
+		p = s.allow(c, authz.Exec, r.URL.Path)
+	}
+	if p != nil {
 		operator.WriteProblem(w, p)
 		return
 	}
@@ -110,7 +114,7 @@ func (s *Server) accessLog(w http.ResponseWriter, r *http.Request) {
 			"try again, and tell those who run the cluster if it lasts"))
 		return
 	}
-	leave, ok := s.reading.enter(c.Account)
+	leave, ok := s.reading.enter(c.own())
 	if !ok {
 		operator.WriteProblem(w, operator.NewProblem(operator.Exhausted, object, "too many access logs are being read at once",
 			"end one of the others"))
@@ -118,8 +122,10 @@ func (s *Server) accessLog(w http.ResponseWriter, r *http.Request) {
 	}
 	defer leave()
 	argv = append([]string{"/resolver", "-access-log", front.LogName(name, e.Created)}, argv...)
-	record := operator.Audit{Who: c.Name, Account: c.Account, From: c.from, What: "env.access-log", Object: object}
-	s.carry(w, r, record, at.Host, host.SessionRequest{CTID: at.CTID, Exec: &host.ExecSpec{Argv: argv}})
+	ctx, end := c.while(r.Context())
+	defer end()
+	s.carry(w, r.WithContext(ctx), c.record("env.access-log", object), at.Host,
+		host.SessionRequest{CTID: at.CTID, Exec: &host.ExecSpec{Argv: argv}})
 }
 
 // resolverOf is a resolver that runs on a host that answers.

@@ -37,6 +37,7 @@ import (
 	"hardnode.dev/orchestrator/pxe"
 	"hardnode.dev/orchestrator/sealed"
 	"hardnode.dev/orchestrator/session"
+	"hardnode.dev/orchestrator/shares"
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/systems"
 	"hardnode.dev/orchestrator/users"
@@ -53,6 +54,7 @@ type Server struct {
 	Accounts *accounts.Desk
 	Domains  *domains.Desk // the host names of environments
 	Users    *users.Desk   // who signs in
+	Shares   *shares.Desk  // which environments are shared with other accounts
 	Secrets  sealed.Variables
 	Mail     *mail.Desk    // what the cluster sends mail by
 	Certify  *certify.Desk // whom certificates are asked of
@@ -109,6 +111,7 @@ type caller struct {
 	authz.Who
 	from  string
 	world func() world.World // at this moment
+	guest *guest             // who they are, in another account's environment; nil: it is not about one
 }
 
 type callerKey struct{}
@@ -129,8 +132,7 @@ func (s *Server) allow(c caller, scope authz.Scope, object string) *operator.Pro
 
 // do audits an action around its effect.
 func (s *Server) do(c caller, what, object string, effect func() error) error {
-	return s.Audit.Do(operator.Audit{Who: c.Name, Account: c.Account, User: c.User,
-		From: c.from, What: what, Object: object}, effect)
+	return s.Audit.Do(c.record(what, object), effect)
 }
 
 // Handler is the API, everything below /api/, and /openapi.json and /metrics.
@@ -157,7 +159,8 @@ func (s *Server) Handler() http.Handler {
 
 // enter notes who asks, for the endpoints.
 func (s *Server) enter(ctx context.Context, who authz.Who, from string) context.Context {
-	return context.WithValue(ctx, callerKey{}, caller{who, from, func() world.World { return s.World(who.Account).Within(who.Envs) }})
+	return context.WithValue(ctx, callerKey{}, caller{Who: who, from: from,
+		world: func() world.World { return s.World(who.Account).Within(who.Envs) }})
 }
 
 // Description is the API's OpenAPI 3.1 document.
@@ -373,6 +376,7 @@ func (s *Server) operations() {
 	s.serviceOperations()
 	s.linkOperations()
 	s.domainOperations()
+	s.shareOperations()
 	serve(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, s.listTokens)
 	serve(s, route{"createToken", "POST", "/tokens", "Make a token; its text is shown this once", authz.Admin, 201}, s.createToken)
 	serveWith(s, route{"revokeToken", "DELETE", "/tokens/{id}", "Revoke a token at once", authz.Admin, 204}, s.revokeToken)
@@ -455,7 +459,10 @@ func (s *Server) operation(r route) huma.Operation {
 				next(ctx)
 				return
 			}
-			p := s.allow(c, r.scope, path)
+			as, p := s.asGuest(c, r.id, r.path, r.scope, ctx.Param)
+			if c = as; p == nil {
+				p = s.allow(c, r.scope, path)
+			}
 			if p == nil && ofPeople[r.id] {
 				p = person(c, path)
 			}
@@ -469,6 +476,9 @@ func (s *Server) operation(r route) huma.Operation {
 				_, w := humago.Unwrap(ctx)
 				operator.WriteProblem(w, p)
 				return
+			}
+			if c.guest != nil {
+				ctx = huma.WithValue(ctx, callerKey{}, c)
 			}
 			next(ctx)
 		}},

@@ -7,8 +7,10 @@ import (
 	"strconv"
 	"time"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/audit"
+	"hardnode.dev/orchestrator/world"
 )
 
 // auditInput selects a part of the record.
@@ -41,7 +43,8 @@ func (s *Server) listAudit(_ context.Context, c caller, in *auditInput) (out ope
 		}
 	}
 	list, next, err := s.Audit.Back(place, in.Limit, func(a operator.Audit) (keep, goOn bool) {
-		keep = c.Account.Sees(a.Account) && (in.Who == "" || a.Who == in.Who) && !a.At.Before(since)
+		a = audited(c.Account, a)
+		keep = a.Seq != 0 && (in.Who == "" || a.Who == in.Who) && !a.At.Before(since)
 		return keep, since.IsZero() || a.At.After(since.Add(-backwards))
 	})
 	if errors.Is(err, audit.ErrPlace) {
@@ -50,9 +53,24 @@ func (s *Server) listAudit(_ context.Context, c caller, in *auditInput) (out ope
 	if err != nil {
 		return out, operator.NewProblem(operator.Unavailable, "audit", err.Error(), "check the orchestrator's disk")
 	}
-	out.Items = append([]operator.Audit{}, list...)
+	out.Items = []operator.Audit{}
+	for _, a := range list {
+		out.Items = append(out.Items, audited(c.Account, a))
+	}
 	if next > 0 {
 		out.Next = base64.RawURLEncoding.EncodeToString(strconv.AppendInt(nil, next, 10))
 	}
 	return out, nil
+}
+
+// audited is a record as an account reads it; the zero one where it doesn't. Of another account's people it learns the account.
+func audited(reader wire.Account, a operator.Audit) operator.Audit {
+	switch {
+	case reader.Sees(a.Account):
+		return a
+	case a.With != "" && reader.Sees(a.With):
+		a.Who, a.User, a.From = world.Guest(a.Account), "", ""
+		return a
+	}
+	return operator.Audit{}
 }

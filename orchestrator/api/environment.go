@@ -32,7 +32,7 @@ func (s *Server) listEnvironments(_ context.Context, c caller, in *environmentsI
 	if in.Trash {
 		return page(in.PageInput, c.world().Trash())
 	}
-	return page(in.PageInput, c.world().Environments())
+	return page(in.PageInput, s.worldOf(c).Environments())
 }
 
 func (s *Server) getEnvironment(_ context.Context, c caller, in *environmentInput) (*environmentAnswer, error) {

@@ -14,7 +14,7 @@ type nodesInput struct {
 }
 
 func (s *Server) listNodes(_ context.Context, c caller, in *nodesInput) (operator.List[operator.Node], error) {
-	return page(in.PageInput, c.world().Nodes(in.Env, in.Host))
+	return page(in.PageInput, s.worldOf(c).Nodes(in.Env, in.Host))
 }
 
 type nodeInput struct {

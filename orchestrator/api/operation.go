@@ -35,9 +35,10 @@ func (s *Server) listOperations(ctx context.Context, c caller, in *operationsInp
 	if in.Env == "" && s.LookImports != nil {
 		s.LookImports(ctx)
 	}
-	all := c.world().Operations()
+	w := s.worldOf(c)
+	all := w.Operations()
 	if in.Env != "" {
-		all = c.world().OperationsOn(in.Env)
+		all = w.OperationsOn(in.Env)
 	}
 	return page(PageInput{in.Limit, in.Cursor}, all.Only(func(op operator.Operation) bool {
 		return (in.Kind == "" || op.Kind == in.Kind) && (in.State == "" || op.State == in.State)

@@ -115,7 +115,12 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, "ctid", err.Error(), "see hnctl node list"))
 		return
 	}
-	if p := s.allow(c, scopeFor(c.world(), id), r.URL.Path); p != nil {
+	scope := scopeFor(c.world(), id)
+	c, p := s.asGuest(c, k.name+"Node", k.path(), scope, r.PathValue)
+	if p == nil {
+		p = s.allow(c, scope, r.URL.Path)
+	}
+	if p != nil {
 		operator.WriteProblem(w, p)
 		return
 	}
@@ -124,9 +129,9 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 		operator.WriteProblem(w, err)
 		return
 	}
-	record := operator.Audit{Who: c.Name, Account: c.Account, From: c.from, What: "node." + k.name,
-		Object: "nodes/" + req.CTID.String() + command(req)}
-	s.carry(w, r, record, on, req)
+	ctx, end := c.while(r.Context())
+	defer end()
+	s.carry(w, r.WithContext(ctx), c.record("node."+k.name, "nodes/"+req.CTID.String()+command(req)), on, req)
 }
 
 // carry records a session, has the host open it, and holds it between the person and the host.

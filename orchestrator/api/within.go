@@ -13,8 +13,9 @@ import (
 // what they answer is of these alone.
 var ofAll = map[string]bool{"listEnvironments": true, "listNodes": true, "listOperations": true, "getVersion": true}
 
-// notWithin are those of an environment that reach beyond it: into others of its group.
-var notWithin = map[string]bool{"groupEnvironment": true}
+// notWithin are those of an environment that reach beyond it: into others of its group, and to other accounts.
+var notWithin = map[string]bool{"groupEnvironment": true, "listEnvironmentShares": true, "shareEnvironment": true,
+	"unshareEnvironment": true}
 
 // within is nil unless the caller's token is for some environments and this is about something else: what is in others is not there for it.
 func within(c caller, r route, param func(string) string) *operator.Problem {

@@ -112,6 +112,9 @@ func bounded(scopes, role []string) []string {
 	return slices.Compact(out)
 }
 
+// Both is what of a caller's scopes a role of theirs elsewhere leaves.
+func Both(scopes, role []string) []string { return bounded(scopes, role) }
+
 // lessened tells whether a caller may do less than before.
 func lessened(before, now []string) bool {
 	return !slices.Contains(now, string(Admin)) && slices.ContainsFunc(before, func(s string) bool { return !slices.Contains(now, s) })

@@ -35,6 +35,8 @@ type Request struct {
 	IfMatch wire.Revision
 	// Also adds to the transaction (the idempotency key), once the operation has its id.
 	Also func(*store.Tx, store.Operation)
+	// Stays refuses, in the transaction, who may not any more since they were let in; nil: they may.
+	Stays func(*store.Tx) error
 }
 
 // Accept stores the want and the operation in one transaction, and returns once that is durable. Errors are Problems.
@@ -60,6 +62,11 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 			there = &e
 		case exists && r.Kind == "env.create": // whether it is in the trash is not said
 			return env.Taken(r.Env, false)
+		}
+		if r.Stays != nil {
+			if err := r.Stays(tx); err != nil {
+				return err
+			}
 		}
 		rev := store.Envs.Revision(tx.View(), string(r.Env))
 		if p := progress.Refusal(r.Kind, r.Env, there, rev, r.IfMatch); p != nil {

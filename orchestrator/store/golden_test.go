@@ -23,7 +23,8 @@ func TestGolden(t *testing.T) {
 		"mailserver": golden.Kept[MailServer], "mail": golden.Kept[Mail],
 		"domain": golden.Kept[Domain], "front": golden.Kept[Front], "webca": golden.Kept[WebCA],
 		"acme": golden.Kept[ACME], "issue": golden.Kept[Issue], "asked": golden.Kept[Asked],
-		"dns": golden.Kept[DNS],
+		"dns":   golden.Kept[DNS],
+		"share": golden.Kept[Share],
 	}
 	for kind := range decoders {
 		check := checks[kind]

@@ -53,6 +53,7 @@ var (
 	Users      = table[User]("user")                 // users (accounts: they leave with the last one); by UserKey
 	Sessions   = table[Session]("session")           // users; by hash
 	Links      = table[Link]("link")                 // users (accounts: they go with theirs); by Link.Key
+	Shares     = table[Share]("share")               // shares (accounts: they go with theirs); by ShareKey
 
 	MailServers = table[MailServer]("mailserver") // mail, while one is named; named Only
 	Outbox      = table[Mail]("mail")             // mail (users put them in); by id
@@ -69,6 +70,9 @@ var (
 	TokensOf   = index(Tokens, func(t *Token) string { return t.user() })                  // by the id of whom they end with; ""
 	TokensIn   = index(Tokens, func(t *Token) string { return string(t.Account.Owner()) }) // by account
 	DomainsOf  = index(Domains, func(d *Domain) string { return string(d.Env) })           // by environment
+
+	SharesOf   = index(Shares, func(s *Share) string { return string(s.Env) })  // by environment
+	SharesWith = index(Shares, func(s *Share) string { return string(s.With) }) // by the account that it is shared with
 
 	OperationsIn = index(Operations, func(o *Operation) string { return choose(o.State.Final(), Ended, Unended) })
 	EnvsOf       = index(Envs, func(e *Environment) string { return string(e.Account.Owner()) }) // by account

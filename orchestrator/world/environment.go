@@ -68,7 +68,7 @@ func (w World) environment(e store.Environment) operator.Environment {
 	if f := e.Failed; f != nil {
 		out.Failed = &operator.FailedCreate{At: f.At, Reason: f.Reason, Kept: f.Kept, Removal: f.Removal()}
 	}
-	return out
+	return w.toGuest(out)
 }
 
 func (w World) domain(e store.Environment) string {

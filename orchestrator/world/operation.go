@@ -40,5 +40,5 @@ func (w World) operations(some func(*store.Operation) bool) List[operator.Operat
 func (w World) operation(op store.Operation) operator.Operation {
 	op.Operation.Revision = store.Operations.Revision(w.View, string(op.ID))
 	op.Operation.Account = ofOperation(op)
-	return op.Operation
+	return w.asGuest(op.Operation, op.Env)
 }

@@ -32,6 +32,7 @@ type World struct {
 
 	account wire.Account
 	within  []wire.EnvName
+	shared  map[wire.EnvName]*store.Share // what others share with who looks
 }
 
 // Over is closed when what is stored is no more as it is here.

@@ -13,8 +13,10 @@ type Audit struct {
 	Who     string       `json:"who"`
 	Account wire.Account `json:"account,omitempty" doc:"Of the one who did it"`
 	User    string       `json:"user,omitempty" doc:"Id of the user who did it; absent: it was a token's"`
-	From    string       `json:"from" doc:"Address the request came from"`
-	What    string       `json:"what"`
-	Object  string       `json:"object"`
-	Result  string       `json:"result" doc:"begun, written before the effect; then ok, or the code and reason of the refusal"`
+	// With is another account that it concerns, and that reads the record too: without who did it, and from where.
+	With   wire.Account `json:"with,omitempty" doc:"The other account that it concerns, where an environment is shared"`
+	From   string       `json:"from" doc:"Address the request came from"`
+	What   string       `json:"what"`
+	Object string       `json:"object"`
+	Result string       `json:"result" doc:"begun, written before the effect; then ok, or the code and reason of the refusal"`
 }

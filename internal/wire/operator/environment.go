@@ -101,7 +101,14 @@ type Environment struct {
 	Spread   string           `json:"spread,omitempty" doc:"Which layer isn't spread over hosts any more though it could be: POST …/spread mends it"`
 	Failed   *FailedCreate    `json:"failed,omitempty" doc:"Its creation failed, and not all of it has run since"`
 	Trash    *Trash           `json:"trash,omitempty" doc:"It is in the trash; absent: it is not"`
+	Shared   *SharedBy        `json:"shared,omitempty" doc:"It is another account's, which shares it with the caller's"`
 	Group    wire.GroupName   `json:"group,omitempty" doc:"Its nodes and those of the account's other environments of this group talk to each other, to no others; absent: all that are in no group"`
+}
+
+// SharedBy says who shares an environment with the account that reads of it, and as what.
+type SharedBy struct {
+	By   wire.Account `json:"by" doc:"Whose the environment is"`
+	Role string       `json:"role" enum:"developer,viewer" doc:"What the caller's account may do in it at most"`
 }
 
 // EnvironmentGroup is which of its account's environments one talks to.

@@ -16,6 +16,7 @@ import (
 	"hardnode.dev/tools/hnctl/patch"
 	"hardnode.dev/tools/hnctl/registry"
 	"hardnode.dev/tools/hnctl/release"
+	"hardnode.dev/tools/hnctl/share"
 	"hardnode.dev/tools/hnctl/template"
 	"hardnode.dev/tools/hnctl/token"
 	"hardnode.dev/tools/hnctl/user"
@@ -27,6 +28,7 @@ func commands(a *app.App) []*cobra.Command {
 		cluster.Group(a),
 		host.Group(a),
 		env.Group(a),
+		share.Group(a),
 		node.Group(a),
 		node.JEM(a),
 		operation.Group(a),

@@ -15,6 +15,7 @@ import (
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/share"
 	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/config"
@@ -39,7 +40,7 @@ type completer func(ctx context.Context, a *app.App) []string
 var ofArgument = map[string]completer{
 	"ENV": envNames, "TRASHED": trashNames,
 	"NODE": nodeNames, "HOST": hostNames, "OPERATION": operationIDs, "CONTEXT": contextNames, "TEMPLATE": templateNames,
-	"TOKEN": tokenIDs, "SERVICE": serviceNames,
+	"SHARED": sharedNames, "TOKEN": tokenIDs, "SERVICE": serviceNames,
 	"USER": userNames, "SESSION": sessionIDs, "ROLE": fixed("owner", "developer", "viewer"),
 	"ACCOUNT": accountNames, "GROUP": groupNames,
 	"CODE": waitingCodes, "PART": layerNames,
@@ -231,6 +232,12 @@ func rolloutIDs(ctx context.Context, a *app.App) []string {
 
 func serviceNames(ctx context.Context, a *app.App) []string {
 	return listed("/services", func(s user.Service) []string { return []string{s.Name} })(ctx, a)
+}
+
+func sharedNames(ctx context.Context, a *app.App) []string {
+	return listed("/shares", func(s share.Share) []string {
+		return []string{describe(string(s.Env), "of account "+string(s.Account))}
+	})(ctx, a)
 }
 
 func tokenIDs(ctx context.Context, a *app.App) []string {

@@ -390,6 +390,7 @@ func (f *fake) handler() http.Handler {
 	f.moving(mux)
 	f.accounts(mux)
 	f.users(mux)
+	f.shares(mux)
 	f.mails(mux)
 	f.acmes(mux)
 	f.names(mux)

@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/node"
+	"hardnode.dev/tools/hnctl/share"
 )
 
 // Group is the commands on environments.
@@ -32,7 +33,7 @@ func Group(a *app.App) *cobra.Command {
 		envRestart(a),
 		envChange(a, "spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"),
 		envDelete(a), envTrash(a), envKeep(a), envGroup(a), domains(a), certificates(a), routes(a),
-		accessLog(a))
+		accessLog(a), share.OfEnvironment(a))
 }
 
 func envPath(name string) string { return "/environments/" + url.PathEscape(name) }
@@ -159,11 +160,19 @@ func envList(a *app.App) *cobra.Command {
 						}
 					}
 					t.Row(e.Spec.Name, e.State, fmt.Sprintf("%d/%d", up, len(e.Nodes)), e.Domain, app.Ago(e.Created, time.Now()),
-						cmp.Or(e.Reason, e.Spread))
+						cmp.Or(e.Reason, e.Spread, sharedBy(e)))
 				}
 			})
 		},
 	}
+}
+
+// sharedBy says that an environment is another account's; "": it isn't.
+func sharedBy(e operator.Environment) string {
+	if e.Shared == nil {
+		return ""
+	}
+	return fmt.Sprintf("shared by account %s, as %s", e.Shared.By, e.Shared.Role)
 }
 
 func envShow(a *app.App) *cobra.Command {
@@ -186,7 +195,7 @@ func showEnvironment(a *app.App, e operator.Environment) error {
 			address = "http://" + e.Domain + "/"
 		}
 		t.Fields("environment", e.Spec.Name, "state", e.State, "reason", e.Reason, "spread", spreadLine(e), "address", address,
-			"group", e.Group, "revision", e.Revision, "created", app.Stamp(e.Created))
+			"shared", sharedBy(e), "group", e.Group, "revision", e.Revision, "created", app.Stamp(e.Created))
 		if e.Trash != nil {
 			t.Fields("in the trash", app.Stamp(e.Trash.At), "by", e.Trash.By, "erased", app.Stamp(e.Trash.Until))
 		}
