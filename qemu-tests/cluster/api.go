@@ -56,6 +56,13 @@ func (c *Cluster) Logs(ctx context.Context, node string) (string, error) {
 	return out.String() + talk.String(), err
 }
 
+// Command is hnctl against this cluster, not begun: for what a person leaves with Ctrl-C, or has at a terminal.
+func (c *Cluster) Command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.bin("hnctl"), args...)
+	cmd.Env = append(os.Environ(), c.HNCTLEnv()...)
+	return cmd
+}
+
 // HNCTLTo runs hnctl once and writes what it prints on stdout to out, which may take its time.
 func (c *Cluster) HNCTLTo(ctx context.Context, out io.Writer, args ...string) error {
 	return c.command(ctx, out, &bytes.Buffer{}, args...)
@@ -63,8 +70,7 @@ func (c *Cluster) HNCTLTo(ctx context.Context, out io.Writer, args ...string) er
 
 func (c *Cluster) command(ctx context.Context, out io.Writer, talk *bytes.Buffer, args ...string) error {
 	began := time.Now()
-	cmd := exec.CommandContext(ctx, c.bin("hnctl"), args...)
-	cmd.Env = append(os.Environ(), c.HNCTLEnv()...)
+	cmd := c.Command(ctx, args...)
 	cmd.WaitDelay = 5 * time.Second
 	cmd.Stdout, cmd.Stderr = out, talk
 	if err := cmd.Run(); err != nil {

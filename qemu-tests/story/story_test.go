@@ -61,6 +61,7 @@ func TestStory(t *testing.T) {
 		{"exec and logs", execAndLogs},
 		{"exec carries all", execCarriesAll},
 		{"exec out of memory", execOutOfMemory},
+		{"a node by hand", byHand},
 		{"containers at the host's terminal", atTerminal},
 		{"bad input is refused and leaves nothing", refusals},
 		{"bad licences are refused", badLicences},
