@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,8 @@ type ca struct {
 	called func()                       // before each call; nil: nobody asks
 	answer func(path string) (int, int) // a status in the place of its answer, and Retry-After; 0: none
 	points map[string]string            // names to addresses; 127.0.0.1 else
+	zone   string                       // what is in it the CA asks of the server at names
+	names  string
 }
 
 func (a *ca) set(f func()) {
@@ -74,6 +77,17 @@ func (a *ca) lookup(_ context.Context, name string) ([]netip.Addr, error) {
 
 // ServeDNS is the CA's.
 func (a *ca) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+	a.mu.Lock()
+	zone, names := a.zone, a.names
+	a.mu.Unlock()
+	if zone != "" && dns.IsSubDomain(zone+".", dns.CanonicalName(q.Question[0].Name)) {
+		got, _, err := (&dns.Client{Net: "udp", Timeout: 30 * time.Second}).Exchange(q, names)
+		if err != nil {
+			got = new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)
+		}
+		w.WriteMsg(got)
+		return
+	}
 	m := new(dns.Msg).SetReply(q)
 	if q.Question[0].Qtype == dns.TypeA {
 		m.Answer = append(m.Answer, &dns.A{A: net.IPv4(127, 0, 0, 1),
@@ -101,9 +115,10 @@ func authority(t *testing.T, life time.Duration, plain, secure string, env ...st
 	_, plainPort, _ := net.SplitHostPort(plain)
 	_, securePort, _ := net.SplitHostPort(secure)
 	config := fmt.Sprintf(`{"pebble":{"listenAddress":%q,"managementListenAddress":%q,"certificate":%q,"privateKey":%q,"httpPort":%s,
-		"tlsPort":%s,"retryAfter":{"authz":1,"order":1},"keyAlgorithm":"ecdsa",
+		"tlsPort":%s,"externalAccountBindingRequired":%t,"externalAccountMACKeys":{"kid-1":%q},
+		"retryAfter":{"authz":1,"order":1},"keyAlgorithm":"ecdsa",
 		"profiles":{"default":{"description":"x","validityPeriod":%d}}}}`, listen, management, filepath.Join(dir, "cert.pem"),
-		filepath.Join(dir, "key.pem"), plainPort, securePort, int(life/time.Second))
+		filepath.Join(dir, "key.pem"), plainPort, securePort, slices.Contains(env, bound), externalKey, int(life/time.Second))
 	must(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600))
 	cmd := exec.Command(program, "-config", filepath.Join(dir, "config.json"), "-dnsserver", l.Addr().String())
 	cmd.Env = append(append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_AUTHZREUSE=0"), env...)
@@ -157,6 +172,12 @@ func authority(t *testing.T, life time.Duration, plain, secure string, env ...st
 	return a
 }
 
+// bound among authority's variables: it makes accounts only that are bound to kid-1, whose key is externalKey.
+const (
+	bound       = "BOUND=1"
+	externalKey = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+)
+
 func until(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	(&cluster{t: t}).eventually(what, f)
@@ -200,16 +221,18 @@ type certified struct {
 	*cluster
 	ca     *ca
 	secure string
+	names  string       // where the resolver serves DNS
 	ahead  atomic.Int64 // nanoseconds that the certificates' clock is ahead
 }
 
 // asksCA starts one with a CA whose certificates last so long; astray: it looks for proofs by HTTP where nobody listens.
-func asksCA(t *testing.T, life time.Duration, astray bool) *certified {
+func asksCA(t *testing.T, life time.Duration, astray bool, env ...string) *certified {
 	t.Helper()
 	c := &certified{cluster: found(t, 2, "infra1", "host1")}
 	c.prepare = func(o *orchestrator) {
 		o.certify.Now = func() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 		o.domains.Now = o.certify.Now
+		o.zones.Look = worldOf{c}
 		o.certify.Lookup = func(ctx context.Context, name string) ([]netip.Addr, error) { return c.ca.lookup(ctx, name) }
 	}
 	c.start()
@@ -217,11 +240,11 @@ func asksCA(t *testing.T, life time.Duration, astray bool) *certified {
 	c.join("host1", 0)
 	c.create(hello("hello", 1))
 	c.ok("POST", "/api/v1/environments/hello/stop", nil, nil)
-	plain, secure, _ := c.resolver(infra)
-	if c.secure = secure; astray {
+	plain, secure, names := c.resolver(infra)
+	if c.secure, c.names = secure, names; astray {
 		plain = ports.Own(t)
 	}
-	c.ca = authority(t, life, plain, secure)
+	c.ca = authority(t, life, plain, secure, env...)
 	return c
 }
 

@@ -157,7 +157,8 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, Planned: o.planned, Log: c.log}
 	o.templates.Runs = o.ops
 	o.certify = certify.New(&certify.Desk{Store: o.store, Keys: certs.Sealer(s.Authority.Secret("private keys of web sites")),
-		Lookup: domains.FindDNS, Resolvers: world.Resolvers, Now: time.Now, Log: c.log,
+		Delegated: func(ctx context.Context, v *store.View) string { return o.zones.Leads(ctx, v) },
+		Lookup:    domains.FindDNS, Resolvers: world.Resolvers, Now: time.Now, Log: c.log,
 		Shown: func(rev wire.Revision) bool { return o.routes.Shown(rev, time.Now()) }})
 	o.domains = &domains.Desk{Issue: o.certify.Show, Store: o.store, Keys: certs.Sealer(s.Authority.Secret("private keys of web sites")),
 		Proof: s.Authority.Secret("proofs of domains"), TXT: domains.AskDNS, Now: time.Now, Log: c.log}

@@ -30,6 +30,7 @@ import (
 	api "github.com/mholt/acmez/v3/acme"
 
 	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/acme"
 	"hardnode.dev/internal/wire/operator"
@@ -47,6 +48,8 @@ type Desk struct {
 	Lookup func(ctx context.Context, name string) ([]netip.Addr, error)
 	// Resolvers are the addresses at which the world reaches them, if the settings say none.
 	Resolvers func(*store.View) []netip.Addr
+	// Delegated tells why the world does not find the cluster's domain at the cluster's own DNS; "": it does.
+	Delegated func(context.Context, *store.View) string
 	// Shown tells whether each resolver that follows has what the store had at a revision.
 	Shown func(wire.Revision) bool
 	// Notice writes to the owners of an account, with the rest of a transaction; nil: nobody does.
@@ -102,7 +105,10 @@ func (d *Desk) Settings() acme.AcmeSettings {
 	out := acme.AcmeSettings{Limit: MaxCluster}
 	if s := store.ACMEs.Find(v, store.Only); s != nil {
 		out.Directory, out.Mail, out.CA, out.Terms, out.Addresses = s.Directory, s.Mail, s.CA, s.Terms, s.Addresses
-		out.Account, out.Since, out.By = s.Account, s.Since, s.By
+		out.Account, out.External, out.Since, out.By = s.Account, s.External, s.Since, s.By
+	}
+	if domain, asks := ofDomain(v); asks {
+		out.Domain = d.Show(v, store.DomainIssue(domain), wire.AdminAccount, true)
 	}
 	for _, rec := range store.Issues.Refs(v) {
 		if rec.Certificate != nil {
@@ -144,10 +150,11 @@ func (d *Desk) Set(ctx context.Context, s acme.SetAcmeSettings, by string) error
 	terms := ""
 	if dir.Meta != nil {
 		terms = plain(dir.Meta.TermsOfService)
-		if dir.Meta.ExternalAccountRequired {
-			return operator.NewProblem(operator.Invalid, "directory",
-				"the CA takes accounts only that it knows already (external account binding), which is not there", "choose another CA")
-		}
+	}
+	external := d.external(s, old)
+	if external == nil && dir.Meta != nil && dir.Meta.ExternalAccountRequired {
+		return operator.NewProblem(operator.Invalid, "external", "the CA takes only accounts that are bound to one it knows already",
+			"have the CA give you a key for that, and say it: --external ID --external-key-file FILE")
 	}
 	if !s.AgreeTerms {
 		next := "read them, and say that they are agreed to: --agree-terms"
@@ -157,9 +164,12 @@ func (d *Desk) Set(ctx context.Context, s acme.SetAcmeSettings, by string) error
 		return operator.NewProblem(operator.Invalid, "agreeTerms", "the CA's terms of service are not agreed to", next)
 	}
 	want := api.Account{Contact: []string{"mailto:" + s.Mail}, TermsOfServiceAgreed: true, PrivateKey: key}
+	if err := bind(ctx, c, &want, external); err != nil {
+		return err
+	}
 	got, err := c.NewAccount(ctx, want)
 	if err == nil && old.Directory == s.Directory && old.Mail != s.Mail {
-		want.Location = got.Location
+		want.Location, want.ExternalAccountBinding = got.Location, nil
 		_, err = c.UpdateAccount(ctx, want)
 	}
 	if err != nil {
@@ -173,6 +183,12 @@ func (d *Desk) Set(ctx context.Context, s acme.SetAcmeSettings, by string) error
 	}
 	if rec.Key, err = d.Keys.Seal(accountKey, raw); err != nil {
 		return err
+	}
+	if external != nil {
+		rec.External = external.ID
+		if rec.ExternalKey, err = d.Keys.Seal(externalKey, secret.Bytes(external.Key.Reveal())); err != nil {
+			return err
+		}
 	}
 	if _, err := d.Store.Update(ctx, func(tx *store.Tx) error { store.ACMEs.Put(tx, store.Only, rec); return nil }); err != nil {
 		return err

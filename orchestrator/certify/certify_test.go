@@ -267,7 +267,7 @@ func TestAccountsShare(t *testing.T) {
 		host := fmt.Sprintf("n%d.%s.example", i, env)
 		b.domain(host, env, nil)
 		b.now = b.now.Add(time.Second)
-		at, err := b.admitted(t.Context(), name{env, owner, store.Issue{Name: host, Account: owner}, begin})
+		at, err := b.admitted(t.Context(), name{env, owner, store.Issue{Name: host, Account: owner}, begin, false})
 		b.ok(err)
 		return at
 	}

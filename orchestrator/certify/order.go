@@ -10,18 +10,24 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
 
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
+	settings "hardnode.dev/internal/wire/acme"
 	"hardnode.dev/orchestrator/certs"
 	"hardnode.dev/orchestrator/store"
 )
 
-// kinds are the challenges that resolvers answer; the first that the CA offers is taken, after a try that failed the other.
-var kinds = []string{acme.ChallengeTypeHTTP01, acme.ChallengeTypeTLSALPN01}
+// kinds are the challenges that resolvers answer at a name; the first that the CA offers is taken, after a try that failed the other.
+// domainKinds are those of the cluster's domain: no other is for names with "*".
+var (
+	kinds       = []string{acme.ChallengeTypeHTTP01, acme.ChallengeTypeTLSALPN01}
+	domainKinds = []string{acme.ChallengeTypeDNS01}
+)
 
 // patience is how long an order may take before it is given up.
 const patience = 30 * time.Minute
@@ -75,8 +81,12 @@ func (d *Desk) troubled(ctx context.Context, c *client, s store.ACME, n name, er
 
 // register makes the account anew that the CA knows no more.
 func (d *Desk) register(ctx context.Context, c *client, s store.ACME, n name) error {
-	got, err := c.NewAccount(ctx, acme.Account{Contact: []string{"mailto:" + s.Mail}, TermsOfServiceAgreed: true,
-		PrivateKey: c.account.PrivateKey})
+	want := acme.Account{Contact: []string{"mailto:" + s.Mail}, TermsOfServiceAgreed: true, PrivateKey: c.account.PrivateKey}
+	err := bind(ctx, c, &want, d.external(settings.SetAcmeSettings{Directory: s.Directory}, s))
+	var got acme.Account
+	if err == nil {
+		got, err = c.NewAccount(ctx, want)
+	}
 	if err != nil {
 		_, words := meaning(err)
 		d.fell(words, []name{n}, time.Time{})
@@ -96,11 +106,7 @@ func (d *Desk) register(ctx context.Context, c *client, s store.ACME, n name) er
 // keep changes the record of a name that is still the account's, and gives back the store's revision with it.
 func (d *Desk) keep(ctx context.Context, n name, f func(*store.Issue)) (wire.Revision, error) {
 	rev, err := d.Store.Update(ctx, func(tx *store.Tx) error {
-		dom, there := store.Domains.Read(tx, n.rec.Name)
-		if !there {
-			return nil
-		}
-		if owner, alive, _ := asked(tx.View(), &dom); !alive || owner != n.owner {
+		if !n.mayKeep(tx) {
 			return nil
 		}
 		rec, there := store.Issues.Read(tx, n.rec.Name)
@@ -178,14 +184,7 @@ func (d *Desk) unasked(ctx context.Context, n name, at time.Time) error {
 
 // begin asks for a certificate of a name that leads here. called is the context of calls.
 func (d *Desk) begin(called, ctx context.Context, c *client, s store.ACME, n name) error {
-	ours := s.Addresses
-	if len(ours) == 0 {
-		ours = d.Resolvers(d.Store.View())
-	}
-	lookup, cancel := context.WithTimeout(ctx, 10*time.Second)
-	found, err := d.Lookup(lookup, n.rec.Name)
-	cancel()
-	if words := leads(n.rec.Name, found, err, ours); words != "" {
+	if words := d.leads(ctx, s, n); words != "" {
 		return d.failed(ctx, n, false, plain(words), time.Time{})
 	}
 	at, err := d.admitted(ctx, n)
@@ -223,11 +222,17 @@ func (d *Desk) begin(called, ctx context.Context, c *client, s store.ACME, n nam
 		if a.Status == acme.StatusValid {
 			continue
 		}
-		offered := choose(a.Challenges, n.rec.Tries)
+		of := n.kinds()
+		offered := choose(a.Challenges, of, n.rec.Tries)
 		if offered == nil {
-			return d.failed(ctx, n, true, "the CA offers neither http-01 nor tls-alpn-01 for this name", time.Time{})
+			return d.failed(ctx, n, true, "the CA offers no "+strings.Join(of, " or ")+" for this name", time.Time{})
 		}
-		rec.Kind, rec.Token, rec.Answer = offered.Type, offered.Token, offered.KeyAuthorization
+		if rec.Kind = offered.Type; n.wild {
+			rec.Proofs = append(rec.Proofs, store.Proof{Name: a.IdentifierValue(), Token: offered.Token,
+				Text: offered.DNS01KeyAuthorization()})
+		} else {
+			rec.Token, rec.Answer = offered.Token, offered.KeyAuthorization
+		}
 	}
 	rev, err := d.keep(ctx, n, func(is *store.Issue) { is.Order = rec })
 	if err != nil {
@@ -243,7 +248,10 @@ func (d *Desk) begin(called, ctx context.Context, c *client, s store.ACME, n nam
 // newOrder makes an order, as the successor of the certificate that there is (RFC 9773, section 5); a CA that won't have it so makes it all
 // the same.
 func newOrder(ctx context.Context, c *client, rec store.Issue, directory string) (acme.Order, error) {
-	want := acme.Order{Identifiers: []acme.Identifier{{Type: "dns", Value: rec.Name}}}
+	want := acme.Order{}
+	for _, name := range hosts(rec.Name) {
+		want.Identifiers = append(want.Identifiers, acme.Identifier{Type: "dns", Value: name})
+	}
 	dir, err := c.GetDirectory(ctx)
 	if err != nil {
 		return want, err
@@ -264,9 +272,9 @@ func newOrder(ctx context.Context, c *client, rec store.Issue, directory string)
 }
 
 // choose is the challenge that is answered after so many tries that failed; nil: none of those that are offered.
-func choose(offered []acme.Challenge, tries int) *acme.Challenge {
-	for i := range kinds {
-		kind := kinds[(i+tries)%len(kinds)]
+func choose(offered []acme.Challenge, of []string, tries int) *acme.Challenge {
+	for i := range of {
+		kind := of[(i+tries)%len(of)]
 		if at := slices.IndexFunc(offered, func(c acme.Challenge) bool { return c.Type == kind }); at >= 0 {
 			return &offered[at]
 		}
@@ -312,7 +320,7 @@ func (d *Desk) prove(called, ctx context.Context, c *client, n name, order acme.
 			return err
 		}
 		at := slices.IndexFunc(a.Challenges, func(x acme.Challenge) bool {
-			return x.Type == n.rec.Order.Kind && x.Token == n.rec.Order.Token
+			return x.Type == n.rec.Order.Kind && proves(n.rec.Order, x.Token)
 		})
 		switch {
 		case a.Status == acme.StatusValid:
@@ -366,7 +374,7 @@ func (d *Desk) finalize(ctx context.Context, c *client, n name, order acme.Order
 	if err != nil {
 		return storeError{err}
 	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{n.rec.Name}}, key)
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: hosts(n.rec.Name)}, key)
 	if err != nil {
 		return storeError{err}
 	}
@@ -395,6 +403,11 @@ func (d *Desk) fetch(called, ctx context.Context, c *client, n name, order acme.
 	}
 	pair, err := certs.ReadPair(chains[0].ChainPEM, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), n.rec.Name,
 		begun(chains[0].ChainPEM, d.now()))
+	for _, host := range hosts(n.rec.Name)[1:] {
+		if err == nil {
+			err = pair.Leaf.VerifyHostname(host)
+		}
+	}
 	if err != nil {
 		return d.failed(ctx, n, true, "the certificate that the CA issued can't be served: "+plain(err.Error()), time.Time{})
 	}

@@ -26,6 +26,7 @@ type name struct {
 	owner wire.Account
 	rec   store.Issue
 	do    to
+	wild  bool // it is the cluster's domain
 }
 
 // Run asks, goes on, renews and forgets until ctx ends. For the leader alone: two would ask twice.
@@ -62,7 +63,7 @@ func (d *Desk) wait(ctx context.Context, v *store.View, rest time.Duration) bool
 			now := d.Store.View()
 			changes, known := now.Since(v.Revision())
 			if v = now; !known || slices.ContainsFunc(changes, func(c store.Change) bool {
-				return c.Kind == store.Domains.Kind() || c.Kind == store.Envs.Kind() || c.Kind == store.ACMEs.Kind()
+				return slices.Contains([]string{store.Domains.Kind(), store.Envs.Kind(), store.ACMEs.Kind(), store.DNSs.Kind()}, c.Kind)
 			}) {
 				return true
 			}
@@ -138,27 +139,32 @@ func (d *Desk) due(v *store.View, now time.Time, settings *store.ACME) (due []na
 	for _, a := range store.Askeds.Refs(v) {
 		lots[a.Account] = len(lately(a.Times, now))
 	}
-	for _, dom := range store.Domains.Refs(v) {
-		owner, _, asks := asked(v, dom)
-		if !asks {
-			continue
-		}
-		rec, there := store.Issues.Get(v, dom.Name)
-		if !there || rec.Account != owner {
-			rec = store.Issue{Name: dom.Name, Account: owner}
+	add := func(n name, host string) {
+		rec, there := store.Issues.Get(v, host)
+		if !there || rec.Account != n.owner {
+			rec = store.Issue{Name: host, Account: n.owner}
 		}
 		do, at := next(rec)
 		if do == advance {
 			flying++
-			if f := d.mu.flight[dom.Name]; f != nil {
+			if f := d.mu.flight[host]; f != nil {
 				at = f.next
 			}
 		}
 		if at.After(now) {
 			rest = min(rest, at.Sub(now))
-			continue
+			return
 		}
-		due = append(due, name{dom.Env, owner, rec, do})
+		n.rec, n.do = rec, do
+		due = append(due, n)
+	}
+	if domain, asks := ofDomain(v); asks {
+		add(name{owner: wire.AdminAccount, wild: true}, store.DomainIssue(domain))
+	}
+	for _, dom := range store.Domains.Refs(v) {
+		if owner, _, asks := asked(v, dom); asks {
+			add(name{env: dom.Env, owner: owner}, dom.Name)
+		}
 	}
 	slices.SortStableFunc(due, func(a, b name) int {
 		if a.do != b.do && (a.do == advance || b.do == advance) {
@@ -176,7 +182,10 @@ func (d *Desk) forget(ctx context.Context) error {
 	for key, rec := range store.Issues.Refs(v) {
 		dom := store.Domains.Find(v, key)
 		gone, stop := dom == nil, true
-		if dom != nil {
+		if domain, asks := ofDomain(v); isDomain(key) {
+			gone = !asks || key != store.DomainIssue(domain)
+			stop = rec.Order != nil && (settings == nil || rec.Order.Directory != settings.Directory)
+		} else if dom != nil {
 			owner, alive, asks := asked(v, dom)
 			gone = !alive || owner != rec.Account
 			stop = rec.Order != nil && (settings == nil || !asks || rec.Order.Directory != settings.Directory)
@@ -296,15 +305,21 @@ func (d *Desk) alarm(ctx context.Context) {
 			stamp(out.next)))
 	}
 	for key, rec := range store.Issues.Refs(v) {
-		dom := store.Domains.Find(v, key)
-		if dom == nil || rec.Certificate == nil {
+		dom, whose := store.Domains.Find(v, key), "the cluster's domain"
+		if isDomain(key) {
+			dom = &store.Domain{}
+		}
+		if dom == nil || rec.Certificate == nil || !Late(*rec, now) {
 			continue
 		}
-		if owner, alive, _ := asked(v, dom); !alive || owner != rec.Account || dom.Certificate != nil || !Late(*rec, now) {
-			continue
+		if !isDomain(key) {
+			if owner, alive, _ := asked(v, dom); !alive || owner != rec.Account || dom.Certificate != nil {
+				continue
+			}
+			whose = "environment " + string(dom.Env)
 		}
 		why := d.why(settings, *dom, *rec, out)
-		alarms = append(alarms, fmt.Sprintf("environment %s: the certificate of %s %s, and is not renewed: %s", dom.Env, key,
+		alarms = append(alarms, fmt.Sprintf("%s: the certificate of %s %s, and is not renewed: %s", whose, key,
 			ends(rec.Certificate.Ends, now), why))
 		if !rec.Told.Equal(rec.Certificate.Ends) && d.Notice != nil {
 			if err := d.write(ctx, key, *dom, why); err != nil && ctx.Err() == nil {
@@ -346,6 +361,10 @@ func (d *Desk) write(ctx context.Context, key string, dom store.Domain, why stri
 		text := fmt.Sprintf("The certificate of %s, a name of environment %s, %s and is not renewed:\n%s\n\n"+
 			"hnctl env cert list %s shows where it stands; hnctl env cert set %s %s serves it with one of your own.\n",
 			key, dom.Env, ends(rec.Certificate.Ends, d.now()), why, dom.Env, dom.Env, key)
+		if isDomain(key) {
+			text = fmt.Sprintf("The certificate of the cluster's domain, %s, %s and is not renewed:\n%s\n\n"+
+				"hnctl cluster acme show says where it stands.\n", key, ends(rec.Certificate.Ends, d.now()), why)
+		}
 		if err := d.Notice(tx, rec.Account, "The certificate of "+key+" is not renewed", text); err != nil {
 			return err
 		}

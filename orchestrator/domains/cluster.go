@@ -1,6 +1,7 @@
 package domains
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
@@ -8,10 +9,12 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"time"
 
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/certs"
@@ -133,20 +136,50 @@ func (d *Desk) clusterLeaf(v *store.View) *x509.Certificate {
 
 // Default is the cluster's own certificate for the resolver's routes; nil: there is none yet. It is the same value until there is another.
 func (d *Desk) Default(v *store.View) *host.Certificate {
-	rev := store.WebCAs.Revision(v, store.Only)
+	c, _ := store.Clusters.Get(v, store.Only)
+	rev := [2]wire.Revision{store.WebCAs.Revision(v, store.Only), store.Issues.Revision(v, store.DomainIssue(c.Domain))}
 	d.shared.Lock()
 	defer d.shared.Unlock()
-	if rev == 0 || rev == d.shared.rev {
+	if rev == [2]wire.Revision{} || rev == d.shared.rev {
 		return d.shared.cert
 	}
 	rec, _ := store.WebCAs.Get(v, store.Only)
-	key, err := d.Keys.Open(webLeafKey, rec.Key)
+	chain, as, sealed := rec.Chain, webLeafKey, rec.Key
+	if i := domainIssue(v); i != nil {
+		chain, as, sealed = i.Certificate.Chain, certs.IssuedAs(i.Name, i.Account), i.Certificate.Key
+	}
+	if len(chain) == 0 {
+		return d.shared.cert
+	}
+	key, err := d.Keys.Open(as, sealed)
 	if err != nil {
 		logging.Or(d.Log).Error("the cluster's certificate can't be used", logging.Err, err)
 		return d.shared.cert
 	}
-	d.shared.rev, d.shared.cert = rev, &host.Certificate{Chain: rec.Chain, Key: key}
+	d.shared.rev = rev
+	if was := d.shared.cert; was == nil || !slices.EqualFunc(was.Chain, chain, bytes.Equal) {
+		d.shared.cert = &host.Certificate{Chain: chain, Key: key}
+	}
 	return d.shared.cert
+}
+
+// domainIssue is what a CA issued for the cluster's own domain; nil: nothing.
+func domainIssue(v *store.View) *store.Issue {
+	c, _ := store.Clusters.Get(v, store.Only)
+	if i := store.Issues.Find(v, store.DomainIssue(c.Domain)); i != nil && i.Certificate != nil {
+		return i
+	}
+	return nil
+}
+
+// shownLeaf is the certificate of the cluster's domain that clients are shown, and whether a CA issued it. Nil: there is none.
+func (d *Desk) shownLeaf(v *store.View) (leaf *x509.Certificate, issued bool) {
+	if i := domainIssue(v); i != nil {
+		if leaf, err := x509.ParseCertificate(i.Certificate.Chain[0]); err == nil {
+			return leaf, true
+		}
+	}
+	return d.clusterLeaf(v), false
 }
 
 // WebCA is who signs for the cluster's domain. Errors are Problems.

@@ -47,7 +47,7 @@ type Desk struct {
 	alarms atomic.Pointer[[]string]
 	shared struct { // the cluster's own certificate, opened
 		sync.Mutex
-		rev  wire.Revision
+		rev  [2]wire.Revision // of the records that it follows from
 		cert *host.Certificate
 	}
 }
@@ -129,7 +129,8 @@ func (d *Desk) List(env wire.EnvName, account wire.Account) (operator.Domains, e
 		return operator.Domains{}, operator.NewProblem(operator.NotFound, "environments/"+string(env), "there is no such environment",
 			"see hnctl env list")
 	}
-	mine, cluster := own(v, env), d.clusterLeaf(v)
+	mine := own(v, env)
+	cluster, fromCA := d.shownLeaf(v)
 	out := []operator.Domain{{Name: mine, Own: true}}
 	for rec := range store.DomainsOf.Of(v, string(env)) {
 		if !alive(&rec, &e) {
@@ -152,6 +153,7 @@ func (d *Desk) List(env wire.EnvName, account wire.Account) (operator.Domains, e
 	for i := range out {
 		if out[i].Certificate == nil && cluster != nil && cluster.VerifyHostname(out[i].Name) == nil {
 			out[i].Certificate = d.show(cluster, false)
+			out[i].Certificate.Issued = fromCA
 		}
 	}
 	slices.SortFunc(out[1:], func(a, b operator.Domain) int { return strings.Compare(a.Name, b.Name) })

@@ -123,7 +123,8 @@ func TestWhoMayHaveAName(t *testing.T) {
 		strings.Repeat("a.", 125) + "aaaa", "shop.example/x"} {
 		b.refused(set("shop", "acme", bad), operator.Invalid, "is no host name")
 	}
-	b.refused(set("shop", "acme", "*.shop.example"), operator.Invalid, "needs a certificate by DNS-01, which is not there")
+	b.refused(set("shop", "acme", "*.shop.example"), operator.Invalid,
+		"is asked for the cluster's own domain alone")
 	b.refused(set("shop", "globex", "shop.example"), operator.NotFound, "no such environment")
 	b.refused(set("nosuch", "acme", "shop.example"), operator.NotFound, "no such environment")
 	for _, cluster := range []string{"demo.test", "other.demo.test", "panel.demo.test", "x.other.demo.test"} {

@@ -25,7 +25,7 @@ func (d *Desk) mayHave(ctx context.Context, v *store.View, e store.Environment, 
 	env := e.Spec.Name
 	if strings.HasPrefix(name, "*.") {
 		return operator.NewProblem(operator.Invalid, at(env, name),
-			"a name with * needs a certificate by DNS-01, which is not there: the CA is asked by HTTP-01 and TLS-ALPN-01",
+			"a name with * needs a certificate by DNS-01, which is asked for the cluster's own domain alone",
 			"ask for the names below it one by one")
 	}
 	if !host.IsDomain(name) || !strings.Contains(name, ".") || len(name) > 253-len(proofLabel) || number(name) {

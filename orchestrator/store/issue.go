@@ -15,11 +15,19 @@ type ACME struct {
 	CA        string       `json:"ca,omitempty"`    // PEM of the directory's own; "": the usual ones
 	Terms     string       `json:"terms,omitempty"` // that were agreed to
 	Addresses []netip.Addr `json:"addresses,omitempty"`
-	Key       secret.Bytes `json:"key"`     // of the account at the CA, PKCS #8, sealed: orchestrator/certify
-	Account   string       `json:"account"` // its URL
-	Since     time.Time    `json:"since"`
-	By        string       `json:"by"`
+	Key       secret.Bytes `json:"key"` // of the account at the CA, PKCS #8, sealed: orchestrator/certify
+	// External is the account elsewhere that the one at the CA is bound to (RFC 8555, section 7.3.4); "": none. ExternalKey is its HMAC
+	// key, sealed likewise.
+	External    string       `json:"external,omitempty"`
+	ExternalKey secret.Bytes `json:"externalKey,omitempty"`
+	Account     string       `json:"account"` // its URL
+	Since       time.Time    `json:"since"`
+	By          string       `json:"by"`
 }
+
+// DomainIssue is the name of the Issue of the cluster's own domain, which is for that and for all names one label below it. It is the
+// admins'.
+func DomainIssue(domain string) string { return "*." + domain }
 
 // Issue is where a host name stands with the CA: what was issued, and what is asked for. It is an account's: another one that gets the name
 // has nothing of it. Orchestrators before 2026-11-28 keep it and serve nothing of it.
@@ -51,7 +59,15 @@ type Order struct {
 	Kind      string       `json:"kind"`
 	Token     string       `json:"token,omitempty"`
 	Answer    string       `json:"answer,omitempty"`
+	Proofs    []Proof      `json:"proofs,omitempty"` // of an order of several names, in the place of Token and Answer
 	Begun     time.Time    `json:"begun"`
+}
+
+// Proof is what the CA asks for at one name of an order, as dns-01.
+type Proof struct {
+	Name  string `json:"name"`
+	Token string `json:"token"`
+	Text  string `json:"text"` // of the TXT record
 }
 
 // Asked is when an account asked for certificates lately, whatever became of them.

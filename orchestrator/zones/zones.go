@@ -38,6 +38,9 @@ type Desk struct {
 	}
 }
 
+// challenge stands before a name at which a CA asks for a proof (RFC 8555, section 8.4).
+const challenge = "_acme-challenge."
+
 // off is the zone of a cluster that answers for none.
 var off = &zone.Zone{}
 
@@ -94,7 +97,9 @@ func (d *Desk) Remove(ctx context.Context) error {
 func (d *Desk) Zone(v *store.View) *zone.Zone {
 	d.told.Lock()
 	defer d.told.Unlock()
-	of := [3]wire.Revision{store.Clusters.Revision(v, store.Only), store.DNSs.Revision(v, store.Only), 0}
+	c, _ := store.Clusters.Get(v, store.Only)
+	of := [3]wire.Revision{store.Clusters.Revision(v, store.Only), store.DNSs.Revision(v, store.Only),
+		store.Issues.Revision(v, store.DomainIssue(c.Domain))}
 	if d.told.zone != nil && of == d.told.of {
 		return d.told.zone
 	}
@@ -128,6 +133,11 @@ func (d *Desk) made(v *store.View) *zone.Zone {
 			continue
 		}
 		z.Records = append(z.Records, r)
+	}
+	if i := store.Issues.Find(v, store.DomainIssue(c.Domain)); i != nil && i.Order != nil {
+		for _, p := range i.Order.Proofs {
+			z.Records = append(z.Records, zone.Record{Name: challenge + c.Domain, Type: "TXT", Value: p.Text, Brief: true})
+		}
 	}
 	if err := z.Validate(); err != nil {
 		logging.Or(d.Log).Error("the cluster's domain is not answered for", logging.Err, err)

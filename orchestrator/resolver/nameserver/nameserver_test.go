@@ -103,8 +103,11 @@ func TestConnections(t *testing.T) {
 			first = c
 		}
 	}
-	if answers(open("127.0.0.1")) {
-		t.Error("one more is answered")
+	if c, err := net.Dial("tcp", addr); err == nil { // it may be closed before it is known to be open
+		if answers(c) {
+			t.Error("one more is answered")
+		}
+		c.Close()
 	}
 	if !answers(open("127.0.0.2")) {
 		t.Error("another client is not answered")

@@ -68,7 +68,7 @@ var ofFlag = map[string]completer{
 	"bundle":   files, "repo": files, "seed": files, "key": files, "chain": files, "hsts": fixed("1h", "24h", "4320h"),
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
 	"input": files, "with": files, "password-file": files,
-	"whose": userNames, "ca-file": files, "security": fixed("starttls", "tls", "none"),
+	"whose": userNames, "ca-file": files, "external-key-file": files, "security": fixed("starttls", "tls", "none"),
 	"action": fixed(string(firewall.Allow), string(firewall.Deny)), "direction": fixed(string(firewall.In), string(firewall.Out)),
 	"protocol": fixed(firewall.TCP, firewall.UDP, firewall.ICMP),
 	"delay":    fixed("5s", "30s", "1m"),

@@ -28,6 +28,11 @@ func (f *fake) acmes(mux *http.ServeMux) {
 		}
 		now = acme.AcmeSettings{Directory: s.Directory, Mail: s.Mail, CA: s.CA, Addresses: s.Addresses, Terms: "https://ca.example/terms",
 			Account: "https://ca.example/account/1", Since: f.now, By: "admin", Orders: 3, Limit: 250, Issued: 2, Waiting: 1}
+		if e := s.External; e != nil {
+			now.External = e.ID
+			now.Domain = &operator.DomainIssue{State: "failed", Tries: 2, Next: f.now,
+				Reason: "the DNS knows no name servers of demo.example"}
+		}
 		f.mu.Lock()
 		f.acme = true
 		f.mu.Unlock()
@@ -35,6 +40,9 @@ func (f *fake) acmes(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("DELETE "+path, func(w http.ResponseWriter, _ *http.Request) {
 		now = acme.AcmeSettings{}
+		f.mu.Lock()
+		f.acme = false
+		f.mu.Unlock()
 		w.WriteHeader(204)
 	})
 }

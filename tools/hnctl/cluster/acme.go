@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -8,7 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire/acme"
+	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/app"
 )
 
@@ -40,8 +43,27 @@ func acmeTold(a *app.App, s acme.AcmeSettings) error {
 		}
 		t.Fields("directory", s.Directory, "its certificate", trusted, "mail", s.Mail, "terms agreed to", s.Terms, "account", s.Account,
 			"resolvers are at", addresses, "set", app.Stamp(s.Since)+" by "+s.By, "names with a certificate", s.Issued,
-			"names that wait for one", s.Waiting, "asked for in 3 hours", fmt.Sprintf("%d of %d", s.Orders, s.Limit), "now", state)
+			"bound to", s.External, "names that wait for one", s.Waiting, "asked for in 3 hours",
+			fmt.Sprintf("%d of %d", s.Orders, s.Limit), "now", state)
+		if d := s.Domain; d != nil {
+			t.Fields("the cluster's domain", domainLine(*d))
+		}
 	})
+}
+
+// domainLine is where the certificate of the cluster's domain stands.
+func domainLine(d operator.DomainIssue) string {
+	line := d.State
+	if d.Tries > 0 {
+		line += fmt.Sprintf(" %d times", d.Tries)
+	}
+	if d.Reason != "" {
+		line += ": " + d.Reason
+	}
+	if !d.Next.IsZero() {
+		line += "; next try at " + app.Stamp(d.Next)
+	}
+	return line
 }
 
 func acmeShow(a *app.App) *cobra.Command {
@@ -59,17 +81,21 @@ func acmeShow(a *app.App) *cobra.Command {
 
 func acmeSet(a *app.App) *cobra.Command {
 	var s acme.SetAcmeSettings
-	var ca string
+	var ca, external, externalKey string
 	var addresses []string
 	c := &cobra.Command{
 		Use: "set --directory URL --mail MAIL --agree-terms", Short: "Name the CA, in place of the one before", Args: cobra.NoArgs,
 		Long: `The CA is asked by ACME for a certificate of each name outside of the cluster's domain that an environment has, that points to the
 resolvers, and that nobody has uploaded one for; it is renewed when a third of its life is left, or when the CA says. The resolvers
-answer what the CA asks for at ports 80 and 443. Names with * are not asked for. hnctl env domain list says where each name stands.
+answer what the CA asks for at ports 80 and 443. hnctl env domain list says where each name stands. Where the cluster's domain is public
+(hnctl cluster dns set --public) one certificate is asked for it and for all names one label below, by DNS-01, which the resolvers answer
+at port 53; no other name with * is asked for.
 The CA makes an account for the cluster at once; without --agree-terms the refusal says which terms it has.`,
 		Example: "  hnctl cluster acme set --directory https://acme-v02.api.letsencrypt.org/directory --mail paas@example.com --agree-terms\n" +
 			"  hnctl cluster acme set --directory https://ca.corp.example/directory --ca-file corp.pem --mail paas@corp.example \\\n" +
-			"      --agree-terms --address 198.51.100.4",
+			"      --agree-terms --address 198.51.100.4\n" +
+			"  hnctl cluster acme set --directory https://ca.example/directory --mail paas@example.com --agree-terms \\\n" +
+			"      --external kid-1 --external-key-file kid-1.key",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("ca-file") {
 				raw, err := a.ReadFile(cmd.Context(), ca, 64<<10)
@@ -77,6 +103,16 @@ The CA makes an account for the cluster at once; without --agree-terms the refus
 					return err
 				}
 				s.CA = string(raw)
+			}
+			if (external == "") != (externalKey == "") {
+				return app.WithCode(app.ExitUsage, errors.New("give both of --external and --external-key-file, or none of them"))
+			}
+			if external != "" {
+				raw, err := a.ReadFile(cmd.Context(), externalKey, 4<<10)
+				if err != nil {
+					return err
+				}
+				s.External = &acme.ExternalAccount{ID: external, Key: secret.Text(app.OneLine(raw))}
 			}
 			for _, text := range addresses {
 				addr, err := netip.ParseAddr(text)
@@ -98,6 +134,8 @@ The CA makes an account for the cluster at once; without --agree-terms the refus
 	f.StringVar(&s.Mail, "mail", "", "mail address that the CA writes to")
 	f.BoolVar(&s.AgreeTerms, "agree-terms", false, "the CA's terms of service are agreed to")
 	f.StringVar(&ca, "ca-file", "", "PEM file of the CAs that the directory's own certificate may be of; left out: the usual ones")
+	f.StringVar(&external, "external", "", "id of the account that the CA wants its own to be bound to (external account binding)")
+	f.StringVar(&externalKey, "external-key-file", "", "file with the HMAC key of that account, as the CA gave it")
 	f.StringSliceVar(&addresses, "address", nil, "address at which the world reaches the resolvers; left out: their host's external one")
 	for _, name := range []string{"directory", "mail"} {
 		c.MarkFlagRequired(name)
