@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/sys"
 	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/wire"
@@ -104,6 +105,65 @@ func TestVolumeIsFilled(t *testing.T) {
 	if got, _ := sh(t, r, 340, "ls /srv"); got != "three\ntwo" {
 		t.Errorf("in the next generation /srv has %q", got)
 	}
+}
+
+// TestVolumeToAnotherImage: a volume goes on as it is, with its owners and without being filled again, under an image whose files belong to
+// other users, and under the first one again; a volume that is new then begins as what the image of that time has.
+func TestVolumeToAnotherImage(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	s := box(t, 342, forever)
+	s.Volumes = []host.Volume{{Name: "data", Path: "/srv", Bytes: 16 << 20}}
+	mustStart(t, r, s)
+	if out, code := sh(t, r, 342, "set -e; cd /srv; rm one; echo mine > two; echo three > three; chown 33:44 three; chmod 640 three; "+
+		"mkdir in; chown 65533 in; ln -s /nowhere out; chmod 2770 .; sync"); code != 0 {
+		t.Fatalf("write: %s", out)
+	}
+	const dir = "/data/ct/342/vol-data"
+	was := tree(t, dir)
+	redeploy := func(generation int64, name string, blocks []uint16) {
+		t.Helper()
+		if err := r.Stop(deadline(t), 342); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Remove(deadline(t), 342, true); err != nil { // as another generation begins
+			t.Fatal(err)
+		}
+		s.Generation, s.Image.IDBlocks, s.UIDBase = generation, blocks, 342*65536
+		if len(blocks) > 0 {
+			s.UIDBase = call.LargeRanges
+		}
+		s.ImagePath, s.Image.Digest = image(t, name)
+		if _, err := r.Start(deadline(t), s); err != nil {
+			t.Fatal(err)
+		}
+		if got := tree(t, dir); got != was {
+			t.Errorf("generation %d, image %s: the volume is\n%s\nand was\n%s", generation, name, got, was)
+		}
+	}
+	says := func(list ...[2]string) {
+		t.Helper()
+		for _, c := range list {
+			if got, _ := sh(t, r, 342, c[0]); got != c[1] {
+				t.Errorf("generation %d: %s: got %q, want %q", s.Generation, c[0], got, c[1])
+			}
+		}
+	}
+	owners := [2]string{"cd /srv && stat -c '%n %u:%g %a' . in three two", ". 0:0 2770\nin 65533:0 755\nthree 33:44 640\ntwo 0:0 644"}
+
+	s.Volumes = append(s.Volumes, host.Volume{Name: "late", Path: "/bin", Bytes: 32 << 20})
+	redeploy(2, "ids", []uint16{1})
+	says(owners, [2]string{"cat /srv/two /srv/three; ls /srv; readlink /srv/out", "mine\nthree\nin\nout\nthree\ntwo\n/nowhere"},
+		[2]string{"stat -c %u:%g /bin /bin/busybox /usr", "100000:100000\n100000:100000\n100000:100000"},
+		[2]string{"cd /srv && echo large > large && chown 100000:100001 large && rm /bin/wget && sync && stat -c %u:%g large",
+			"100000:100001"})
+	was = tree(t, dir)
+
+	redeploy(3, "box", nil) // what belongs to users that this image has not is there, and theirs
+	says(owners, [2]string{"cat /srv/large; ls /bin/wget 2>/dev/null; stat -c %u:%g /usr", "large\n0:0"})
+
+	redeploy(4, "ids", []uint16{1})
+	says(owners, [2]string{"stat -c %u:%g /srv/large; ls /bin/wget 2>/dev/null", "100000:100001"})
 }
 
 // TestVolumeFillFails: a volume that can't be filled is not there, and neither is anything of it; what a power cut left is made anew.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -229,7 +230,8 @@ func (r *Runtime) SetVolumes(ctx context.Context, id wire.CTID, list []host.Volu
 	return nil
 }
 
-// DropVolumes deletes volumes with their data; a missing one is no error. Nothing may run that was started with them.
+// DropVolumes deletes volumes with their data; a missing one is no error. None goes while something runs that was started with one of them:
+// ErrRunning.
 func (r *Runtime) DropVolumes(ctx context.Context, id wire.CTID, names []string) error {
 	unlock, err := r.lock(ctx, id)
 	if err != nil {
@@ -237,6 +239,17 @@ func (r *Runtime) DropVolumes(ctx context.Context, id wire.CTID, names []string)
 	}
 	defer unlock()
 	defer r.forgetSet(id)
+	all, err := r.known.List(ctx, call.List{ID: id.String()})
+	if err != nil {
+		return fmt.Errorf("drop volumes of container %s: %w", id, err)
+	}
+	if rec := all[id]; rec.PID != 0 {
+		for _, v := range rec.Container.Volumes {
+			if slices.Contains(names, v.Name) {
+				return fmt.Errorf("drop volume %q of container %s: it runs with it, start it anew without: %w", v.Name, id, ErrRunning)
+			}
+		}
+	}
 	for _, name := range names {
 		if err := r.data.DropVolume(id, name); err != nil {
 			return fmt.Errorf("drop volume %q of container %s: %w", name, id, err)
