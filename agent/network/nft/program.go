@@ -11,12 +11,24 @@ import (
 // chunk is how many elements go into one message: its attribute's length has 16 bits.
 const chunk = 500
 
+// room is how many bytes of a table, and of what the kernel answers, a socket has room for. A transaction is one message, and each chain,
+// set and rule of it is answered at once: what sockets have else, 208 KiB, was too small for 2,000 nodes with two addresses each, and for
+// 1,000 rules.
+const room = 32 << 20
+
+func roomy[S interface {
+	SetReadBuffer(bytes int) error
+	SetWriteBuffer(bytes int) error
+}](socket S) error {
+	return errors.Join(socket.SetReadBuffer(room), socket.SetWriteBuffer(room))
+}
+
 // Program replaces the table by r in one transaction: a packet sees the old rules or the new ones.
 func Program(r *Ruleset) error {
 	if err := r.Check(); err != nil {
 		return err
 	}
-	c, err := nftables.New()
+	c, err := nftables.New(nftables.WithSockOptions(roomy))
 	if err != nil {
 		return fmt.Errorf("open nftables: %v", err)
 	}
