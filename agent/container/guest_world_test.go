@@ -85,12 +85,29 @@ func worldOf(t testing.TB) worldState {
 	return w
 }
 
-// compare waits a moment for what ends by itself, then names every difference.
+// beyond is what is in now more often than it was.
+func beyond(was, now []string) (more []string) {
+	left := slices.Clone(was)
+	for _, x := range now {
+		if i := slices.Index(left, x); i >= 0 {
+			left = slices.Delete(left, i, i+1)
+		} else {
+			more = append(more, x)
+		}
+	}
+	return more
+}
+
+// compare waits a moment for what ends by itself, then names every difference. Descriptors may be fewer: those of an earlier test are closed
+// whenever the collector finds them.
 func (w worldState) compare(t testing.TB, after string) {
 	t.Helper()
 	var now worldState
 	for range 40 {
 		now = worldOf(t)
+		if more := beyond(w.fds, now.fds); len(more) == 0 {
+			now.fds = w.fds
+		}
 		if fmt.Sprint(now) == fmt.Sprint(w) {
 			return
 		}
