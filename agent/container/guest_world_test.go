@@ -98,8 +98,8 @@ func beyond(was, now []string) (more []string) {
 	return more
 }
 
-// compare waits a moment for what ends by itself, then names every difference. Descriptors may be fewer: those of an earlier test are closed
-// whenever the collector finds them.
+// compare waits a moment for what ends by itself, then names every difference. Descriptors may be fewer: those of an earlier test are
+// closed whenever the collector finds them.
 func (w worldState) compare(t testing.TB, after string) {
 	t.Helper()
 	var now worldState
