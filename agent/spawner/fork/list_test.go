@@ -85,7 +85,11 @@ func TestLists(t *testing.T) {
 	golden(t, "start-app.txt", startList(app).String())
 	system := startSpec()
 	system.System, system.Reaper, system.NoNewPrivs, system.UID, system.GID = true, true, false, 0, 0
-	golden(t, "start-system.txt", startList(system).String())
+	seen := newProg(make([]byte, arenaBytes))
+	on := startFDs
+	on.Console = "/dev/pts/7"
+	seen.StartList(system, on)
+	golden(t, "start-system.txt", seen.String())
 	viewed := startSpec()
 	viewed.View = "/run/hardnode/view/101"
 	golden(t, "start-view.txt", startList(viewed).String())

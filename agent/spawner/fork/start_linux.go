@@ -17,7 +17,7 @@ type StartFDs struct {
 	Mounts         []int
 	Handed         []int // to the program
 	Stdout, Stderr int
-	Console        string // the terminal that /dev/console is, as a path of the host; "" for none
+	Console        string // the terminal that /dev/console is, as a path of the host; "" for none. It is the program's stdio then
 }
 
 // StartList is the list that makes a container and executes its program, for Hold: the child is in the container's cgroup and
@@ -65,10 +65,7 @@ func (p *Prog) StartList(s *call.Start, fd StartFDs) {
 	p.Call("let go of old root", unix.SYS_UMOUNT2, ".", unix.MNT_DETACH)
 	p.Call("enter root", unix.SYS_CHDIR, "/")
 	p.Call("set host name", unix.SYS_SETHOSTNAME, s.Hostname, len(s.Hostname))
-	null := p.Call("open /dev/null", unix.SYS_OPENAT, dev, "null", unix.O_RDWR|unix.O_CLOEXEC).Into()
-	p.Call("connect stdin", unix.SYS_DUP3, null, 0, 0)
-	p.Call("connect stdout", unix.SYS_DUP3, fd.Stdout, 1, 0)
-	p.Call("connect stderr", unix.SYS_DUP3, fd.Stderr, 2, 0)
+	p.stdio(dev, fd)
 	if s.Reaper {
 		all := ^uint64(0)
 		p.Call("name the reaper", unix.SYS_PRCTL, unix.PR_SET_NAME, "reaper", 0, 0, 0)
@@ -78,6 +75,25 @@ func (p *Prog) StartList(s *call.Start, fd StartFDs) {
 	}
 	p.Call("lead a session", unix.SYS_SETSID)
 	p.confine(&s.Process, handed...)
+}
+
+// stdio connects the program. The first one of a full OS has its console for all three, as the kernel gives it to init(1): an init that
+// opens none of its own, busybox's say, starts a shell on what it has itself. It is opened by its name inside, by which programs find what
+// terminal they are on, and controls nobody: it is there for the session that takes it.
+func (p *Prog) stdio(dev Slot, fd StartFDs) {
+	if fd.Console != "" {
+		opened := p.Call("open /dev/console", unix.SYS_OPENAT, dev, "console", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).Into()
+		// its number may be one of those it is to have, to which dup3(2) does not copy it
+		console := p.Call("raise console", unix.SYS_FCNTL, opened, unix.F_DUPFD_CLOEXEC, firstHanded).Into()
+		for n := range firstHanded {
+			p.Call("connect console", unix.SYS_DUP3, console, n, 0)
+		}
+		return
+	}
+	null := p.Call("open /dev/null", unix.SYS_OPENAT, dev, "null", unix.O_RDWR|unix.O_CLOEXEC).Into()
+	p.Call("connect stdin", unix.SYS_DUP3, null, 0, 0)
+	p.Call("connect stdout", unix.SYS_DUP3, fd.Stdout, 1, 0)
+	p.Call("connect stderr", unix.SYS_DUP3, fd.Stderr, 2, 0)
 }
 
 // workdir makes the working directory if no layer and no volume has it, for the program's user, as common engines do.
