@@ -26,7 +26,7 @@ func (s *Server) accept(ctx context.Context, c caller, r ops.Request, key, what 
 	if again, err := s.repeated(c, key, what); again != nil || err != nil {
 		return again, err
 	}
-	r.By, r.Account, r.Also = c.Name, c.Account, remember(c, key, what)
+	r.By, r.Account, r.Also = c.asker(), c.Account, remember(c, key, what)
 	r.Stays = func(tx *store.Tx) error { return c.stays(tx, r.Env) }
 	var op operator.Operation
 	err := s.do(c, r.Kind, "environments/"+string(r.Env), func() (err error) {

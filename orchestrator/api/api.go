@@ -394,7 +394,7 @@ var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateG
 	"readReleaseFile": true, "listWaitingHosts": true, "admitHost": true, "getNetboot": true, "enableNetboot": true,
 	"disableNetboot": true, "listErrors": true, "setAddresses": true, "createAccount": true, "changeAccount": true,
 	"createAccountToken": true, "listAccountGroups": true, "setAccountGroup": true, "deleteAccountGroup": true,
-	"createUser": true, "deleteUser": true, "resetSecondFactor": true, "endUserSessions": true,
+	"createUser": true, "deleteUser": true, "signInAs": true, "resetSecondFactor": true, "endUserSessions": true,
 	"getMail": true, "setMail": true, "removeMail": true, "testMail": true, "listMails": true,
 	"getAcme": true, "setAcme": true, "removeAcme": true, "getDns": true, "setDns": true, "removeDns": true, "checkDns": true,
 	"planRollout": true, "startRollout": true, "listRollouts": true, "getRollout": true, "reportRollout": true, "pauseRollout": true,
@@ -462,6 +462,9 @@ func (s *Server) operation(r route) huma.Operation {
 			as, p := s.asGuest(c, r.id, r.path, r.scope, ctx.Param)
 			if c = as; p == nil {
 				p = s.allow(c, r.scope, path)
+			}
+			if p == nil {
+				p = themselves(c, r.id, path)
 			}
 			if p == nil && ofPeople[r.id] {
 				p = person(c, path)

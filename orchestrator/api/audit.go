@@ -69,7 +69,7 @@ func audited(reader wire.Account, a operator.Audit) operator.Audit {
 	case reader.Sees(a.Account):
 		return a
 	case a.With != "" && reader.Sees(a.With):
-		a.Who, a.User, a.From = world.Guest(a.Account), "", ""
+		a.Who, a.User, a.From, a.By = world.Guest(a.Account), "", "", ""
 		return a
 	}
 	return operator.Audit{}

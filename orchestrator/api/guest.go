@@ -100,10 +100,21 @@ func environmentIn(v *store.View, path string, param func(string) string) wire.E
 // record is who does what, as the audit keeps it: what a guest does is read by both accounts.
 func (c caller) record(what, object string) operator.Audit {
 	a := operator.Audit{Who: c.Name, Account: c.Account, User: c.User, From: c.from, What: what, Object: object}
+	if c.Acting != nil {
+		a.By = c.Acting.By
+	}
 	if g := c.guest; g != nil {
 		a.Who, a.Account, a.With = g.Name, g.Account, c.Account
 	}
 	return a
+}
+
+// asker is who asks, as an operation names them: to another account a guest is their account alone.
+func (c caller) asker() string {
+	if c.guest != nil {
+		return c.Name
+	}
+	return c.Acted()
 }
 
 // own is the account whose people ask, whosever environment it is about: what is open of theirs counts as theirs.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
@@ -40,6 +41,9 @@ func (s *Server) userOperations() {
 		"Take away the second factor of a user who lost it; their sessions end", authz.Admin, 204}, s.resetFactor)
 	serveWith(s, route{"endUserSessions", "DELETE", "/users/{user}/sessions", "End all sessions of a user", authz.Admin, 204},
 		s.endUserSessions)
+	serve(s, route{"signInAs", "POST", "/users/{user}/sign-in-as",
+		"Act as a user for an hour at most, for a reason that their account is told; the token is shown this once", authz.Admin, 201},
+		s.signInAs)
 	serve(s, route{"setMember", "PUT", "/accounts/{account}/users/{user}",
 		"Give a user of the account another role; those who run the cluster also put others in", authz.Admin, 200}, s.setMember)
 	serveWith(s, route{"removeMember", "DELETE", "/accounts/{account}/users/{user}",
@@ -50,6 +54,22 @@ func (s *Server) userOperations() {
 var ofPeople = map[string]bool{"listSessions": true, "endSession": true, "endSessions": true, "getSelf": true, "changeSelf": true,
 	"changePassword": true, "beginSecondFactor": true, "confirmSecondFactor": true, "endSecondFactor": true,
 	"renewRecoveryCodes": true}
+
+// byActing are those of them that are asked by who acts as a user: who they are, and the end of it.
+var byActing = map[string]bool{"getSelf": true, "endSession": true}
+
+// ofThemselves are the operations that nobody does for another, beside those of people and those that need scope admin: what they make
+// lasts.
+var ofThemselves = map[string]bool{"shareEnvironment": true, "unshareEnvironment": true}
+
+// themselves is nil unless somebody acts as a user and asks for what a user does themselves.
+func themselves(c caller, id, object string) *operator.Problem {
+	if c.Acting == nil || byActing[id] || !ofPeople[id] && !ofThemselves[id] {
+		return nil
+	}
+	return operator.NewProblem(operator.Denied, object, c.Acting.By+" acts as "+c.Name+", who does this themselves",
+		"have the user do it")
+}
 
 // person is nil when the caller is a user.
 func person(c caller, object string) *operator.Problem {
@@ -91,6 +111,34 @@ func (s *Server) signedIn(ctx context.Context, in user.SignedIn, from string) er
 	return err
 }
 
+type signInAsInput struct {
+	User string `path:"user" maxLength:"254"`
+	Body user.SignInAs
+}
+
+// signInAs lets somebody who runs the cluster act as a user. The account's own record tells of it too: without that nobody does.
+func (s *Server) signInAs(ctx context.Context, c caller, in *signInAsInput) (out user.SignedIn, err error) {
+	err = s.do(c, "user.sign-in-as", "users/"+in.User+": "+in.Body.Reason, func() (err error) {
+		out, err = s.Users.SignInAs(ctx, c.Who, in.User, in.Body)
+		return err
+	})
+	if err != nil {
+		return out, err
+	}
+	who, p := s.Tokens.CheckHash(authz.Hash(out.Token))
+	if p != nil {
+		return user.SignedIn{}, p
+	}
+	told := operator.Audit{Who: c.Called(), Account: who.Account, What: "user.sign-in-as",
+		Object: "users/" + who.Name + ": " + in.Body.Reason, Result: "ok: until " + who.Expires.Format(time.RFC3339)}
+	if err := s.Audit.Write(told); err != nil {
+		s.Users.EndSession(context.WithoutCancel(ctx), who, out.ID)
+		return user.SignedIn{}, operator.NewProblem(operator.Unavailable, "audit", "the audit record can't be written, so nothing was done",
+			"check the orchestrator's disk")
+	}
+	return out, nil
+}
+
 func (s *Server) listSessions(_ context.Context, c caller, in *PageInput) (operator.List[user.UserSession], error) {
 	return page(*in, listed(s.Users.Sessions(c.Who), func(x user.UserSession) string { return x.ID }))
 }
@@ -100,6 +148,9 @@ type sessionInput struct {
 }
 
 func (s *Server) endSession(ctx context.Context, c caller, in *sessionInput) (*none, error) {
+	if c.Acting != nil {
+		in.Session = "current"
+	}
 	return nil, s.do(c, "session.end", "sessions/"+in.Session, func() error { return s.Users.EndSession(ctx, c.Who, in.Session) })
 }
 
@@ -108,7 +159,9 @@ func (s *Server) endSessions(ctx context.Context, c caller, _ *none) (*none, err
 }
 
 func (s *Server) getSelf(_ context.Context, c caller, _ *none) (user.User, error) {
-	return s.Users.Self(c.Who)
+	u, err := s.Users.Self(c.Who)
+	u.Acting = c.Acting
+	return u, err
 }
 
 func (s *Server) changeSelf(ctx context.Context, c caller, in *body[user.ChangeSelf]) (out user.User, err error) {

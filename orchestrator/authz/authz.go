@@ -21,6 +21,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -60,6 +61,8 @@ type Who struct {
 	Role string // of a user, in the account
 
 	Rates account.APIRates // how often they may ask: the token or session, and all of its account
+
+	Acting *user.ActingAs // who acts as the user, why and until when; nil: it is the user, or a token
 
 	Expires time.Time // of the token; zero: it does not
 	hash    string    // of the token
@@ -130,12 +133,35 @@ func Bearer(header string) secret.Text {
 	return secret.Text(strings.TrimSpace(text))
 }
 
+// Held is the hash of what the caller holds: a token or a session.
+func (w Who) Held() string { return w.hash }
+
+// Called is a caller as others read of them: a token's name can't pass for a user's.
+func (w Who) Called() string {
+	if w.User == "" {
+		return fmt.Sprintf("token %q", w.Name)
+	}
+	return w.Name
+}
+
+// Acted is a caller as what they begin names them: under both names, where somebody acts as a user. No token's name has a comma.
+func (w Who) Acted() string {
+	if w.Acting == nil {
+		return w.Name
+	}
+	return w.Name + ", acted as by " + w.Acting.By
+}
+
 // Require is nil when the caller has the scope.
 func (w Who) Require(s Scope, object string) *operator.Problem {
 	for _, has := range w.Scopes {
 		if has == string(s) || has == string(Admin) || s == Read && has != string(Metrics) {
 			return nil
 		}
+	}
+	if w.Acting != nil {
+		return operator.NewProblem(operator.Denied, object, fmt.Sprintf("%s acts as %s, and nobody who acts for another has scope %s",
+			w.Acting.By, w.Name, s), "have the user do it, or an owner of the account")
 	}
 	if w.User != "" {
 		return operator.NewProblem(operator.Denied, object, fmt.Sprintf("%s is %s of account %s, this needs scope %s", w.Name, w.Role,

@@ -20,6 +20,10 @@ func Setup() *store.Maker { return &store.Maker{Kind: operator.BySetup} }
 // MakerOf is who makes a token or a link, with a transaction that fails when they may not any more. What a token of a user's makes is that
 // user's too: it would outlive them else.
 func MakerOf(tx *store.Tx, by Who) (*store.Maker, *operator.Problem) {
+	if by.Acting != nil { // it would outlive that
+		return nil, operator.NewProblem(operator.Denied, "account", by.Acting.By+" acts as "+by.Name+", and makes nothing that lasts",
+			"have the user do it")
+	}
 	m := &store.Maker{Kind: operator.ByToken, ID: by.ID, Name: by.Name, Account: by.Account.Owner()}
 	if by.User != "" {
 		m.Kind, m.ID, m.User = operator.ByUser, by.User, by.User

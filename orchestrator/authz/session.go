@@ -7,8 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -25,7 +27,7 @@ type uses struct {
 func (t *Tokens) session(v *store.View, hash string) (Who, *operator.Problem) {
 	s := store.Sessions.Find(v, hash)
 	if s == nil {
-		return unknown("the token is not known; it may have been revoked")
+		return t.acting(v, hash)
 	}
 	if now := t.Now(); !now.Before(s.Ends(t.used(s))) {
 		return ended("the session ended")
@@ -42,6 +44,32 @@ func (t *Tokens) session(v *store.View, hash string) (Who, *operator.Problem) {
 			User: u.ID, Role: string(role), hash: hash, Rates: ratesOf(v, s.Account, account.APIRate{})}, nil
 	}
 	return ended("the user is not there any more")
+}
+
+// acting is who acts as a user: as long as they run the cluster by what they began it with, the time is not over, and the user does not run
+// it too. They do no more than a developer: what is an owner's, the account's people and tokens above all, nobody does for them.
+func (t *Tokens) acting(v *store.View, hash string) (Who, *operator.Problem) {
+	a := store.Actings.Find(v, hash)
+	if a == nil {
+		return unknown("the token is not known; it may have been revoked")
+	}
+	if !t.Now().Before(a.Until) {
+		return ended("the time to act as the user is over")
+	}
+	holder, p := t.CheckHash(a.Holder)
+	if p != nil || holder.Acting != nil || holder.RequireCluster("") != nil || holder.Require(Admin, "") != nil {
+		return ended("who acts as the user does not run the cluster any more, or what they began it with has ended")
+	}
+	for u := range store.UsersOf.Of(v, a.User) {
+		role := u.Role(a.Account)
+		if u.Service || role == "" || u.Role(wire.AdminAccount) != "" {
+			break
+		}
+		return Who{ID: a.ID, Name: u.Mail, Account: a.Account, Scopes: bounded(role.Scopes(), user.Developer.Scopes()), Expires: a.Until,
+			User: u.ID, Role: string(role), hash: hash, Rates: ratesOf(v, a.Account, account.APIRate{}),
+			Acting: &user.ActingAs{By: a.By, Reason: a.Reason, Until: a.Until}}, nil
+	}
+	return ended("nobody acts as this user in account " + string(a.Account))
 }
 
 func ended(reason string) (Who, *operator.Problem) {
@@ -93,6 +121,11 @@ func (t *Tokens) KeepUses(ctx context.Context) error {
 		}
 	}
 	_, err := t.Store.Update(ctx, func(tx *store.Tx) error {
+		for hash, a := range store.Actings.Refs(tx.View()) {
+			if !now.Before(a.Until) {
+				store.Actings.Delete(tx, hash)
+			}
+		}
 		for hash, used := range changed {
 			s, ok := store.Sessions.Read(tx, hash)
 			switch {

@@ -173,7 +173,7 @@ func (p *Panel) signedIn(f func(http.ResponseWriter, *http.Request, page, world.
 			return
 		}
 		v := p.World(who.Account).Within(who.Envs)
-		f(w, r, page{Who: who.Name, Cluster: v.Installation()}, v)
+		f(w, r, page{Who: who.Acted(), Cluster: v.Installation()}, v)
 	}
 }
 

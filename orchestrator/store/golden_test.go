@@ -23,8 +23,9 @@ func TestGolden(t *testing.T) {
 		"mailserver": golden.Kept[MailServer], "mail": golden.Kept[Mail],
 		"domain": golden.Kept[Domain], "front": golden.Kept[Front], "webca": golden.Kept[WebCA],
 		"acme": golden.Kept[ACME], "issue": golden.Kept[Issue], "asked": golden.Kept[Asked],
-		"dns":   golden.Kept[DNS],
-		"share": golden.Kept[Share],
+		"dns":    golden.Kept[DNS],
+		"share":  golden.Kept[Share],
+		"acting": golden.Kept[Acting],
 	}
 	for kind := range decoders {
 		check := checks[kind]

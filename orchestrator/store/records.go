@@ -52,6 +52,7 @@ var (
 	Groups     = table[AccountGroup]("accountgroup") // accounts; by the group's name
 	Users      = table[User]("user")                 // users (accounts: they leave with the last one); by UserKey
 	Sessions   = table[Session]("session")           // users; by hash
+	Actings    = table[Acting]("acting")             // users; by hash
 	Links      = table[Link]("link")                 // users (accounts: they go with theirs); by Link.Key
 	Shares     = table[Share]("share")               // shares (accounts: they go with theirs); by ShareKey
 
@@ -66,6 +67,7 @@ var (
 
 	UsersOf    = index(Users, func(u *User) string { return u.ID })                        // by id: one
 	SessionsOf = index(Sessions, func(s *Session) string { return s.User })                // by the user's id
+	ActingOf   = index(Actings, func(a *Acting) string { return a.User })                  // by the user's id
 	LinksBy    = index(Links, func(l *Link) string { return l.Hash })                      // by the hash of the secret: one
 	TokensOf   = index(Tokens, func(t *Token) string { return t.user() })                  // by the id of whom they end with; ""
 	TokensIn   = index(Tokens, func(t *Token) string { return string(t.Account.Owner()) }) // by account

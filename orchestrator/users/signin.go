@@ -181,6 +181,13 @@ func (d *Desk) Sessions(w authz.Who) []user.UserSession {
 			}
 		}
 	}
+	for u := range store.UsersOf.Of(v, w.User) {
+		for a := range store.ActingOf.Of(v, w.User) {
+			if d.Now().Before(a.Until) {
+				out = append(out, actingSession(a, u))
+			}
+		}
+	}
 	slices.SortFunc(out, func(a, b user.UserSession) int { return b.Begun.Compare(a.Begun) })
 	return out
 }
@@ -197,6 +204,12 @@ func (d *Desk) EndSession(ctx context.Context, w authz.Who, id string) error {
 				return nil
 			}
 		}
+		for a := range store.ActingOf.Of(tx.View(), w.User) {
+			if a.ID == id {
+				store.Actings.Delete(tx, a.Hash)
+				return nil
+			}
+		}
 		return operator.NewProblem(operator.NotFound, "sessions/"+id, "you have no such session", "GET /sessions lists them")
 	})
 	return err
@@ -210,5 +223,8 @@ func (d *Desk) EndSessions(ctx context.Context, who string) error {
 func endSessions(tx *store.Tx, id string) {
 	for s := range store.SessionsOf.Of(tx.View(), id) {
 		store.Sessions.Delete(tx, s.Hash)
+	}
+	for a := range store.ActingOf.Of(tx.View(), id) {
+		store.Actings.Delete(tx, a.Hash)
 	}
 }

@@ -414,6 +414,7 @@ func (d *Desk) RemoveMember(ctx context.Context, w authz.Who, of wire.Account, w
 				store.Sessions.Delete(tx, s.Hash)
 			}
 		}
+		endActing(tx, u.ID, of)
 		ended = authz.EndTokens(tx, u.ID, of, d.now())
 		endLinks(tx, u.Mail, of)
 		return nil

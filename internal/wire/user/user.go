@@ -64,6 +64,7 @@ type User struct {
 	Last         time.Time    `json:"lastSignIn,omitzero"`
 	Created      time.Time    `json:"created"`
 	By           string       `json:"by,omitempty"`
+	Acting       *ActingAs    `json:"acting,omitempty" doc:"Of who asks: it is not the user, but somebody who acts as them"`
 }
 
 // Membership is what a user may do in one account.
@@ -107,12 +108,13 @@ type UserSession struct {
 	Mail    string       `json:"mail"`
 	Account wire.Account `json:"account" doc:"That it works in"`
 	Role    Role         `json:"role" enum:"owner,developer,viewer"`
-	Kind    string       `json:"kind" doc:"Where it began: api or panel"`
+	Kind    string       `json:"kind" doc:"Where it began: api or panel; acting: see acting"`
 	From    string       `json:"from" doc:"Address of who began it"`
 	Begun   time.Time    `json:"begun"`
 	Used    time.Time    `json:"used" doc:"When something was asked last, to the minute"`
 	Ends    time.Time    `json:"ends" doc:"When it ends if nothing more is asked, or at the latest"`
 	Current bool         `json:"current,omitempty" doc:"It is the caller's"`
+	Acting  *ActingAs    `json:"acting,omitempty" doc:"It is not the user's: somebody who runs the cluster acts as them"`
 }
 
 // SignedIn carries the session's token: the only time it is shown.

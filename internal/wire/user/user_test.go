@@ -15,6 +15,7 @@ func TestGolden(t *testing.T) {
 	golden.Wire[ChangeSelf](t, "change")
 	golden.Wire[SignIn](t, "signin")
 	golden.Wire[SignedIn](t, "signedin")
+	golden.Wire[SignInAs](t, "signinas")
 	golden.Wire[ChangePassword](t, "password")
 	golden.Wire[BeginSecondFactor](t, "begin")
 	golden.Wire[NewSecondFactor](t, "factor")

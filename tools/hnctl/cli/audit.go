@@ -44,7 +44,7 @@ func audit(a *app.App) *cobra.Command {
 			}), func(t *app.Table) {
 				t.Head("NUMBER", "TIME", "WHO", "FROM", "WHAT", "OBJECT", "RESULT")
 				for _, x := range list {
-					t.Row(x.Seq, app.Stamp(x.At), x.Who, x.From, x.What, x.Object, x.Result)
+					t.Row(x.Seq, app.Stamp(x.At), names(x), x.From, x.What, x.Object, x.Result)
 				}
 			}); err != nil {
 				return err
@@ -59,6 +59,14 @@ func audit(a *app.App) *cobra.Command {
 	c.Flags().StringVar(&who, "who", "", "only what was done with the token of this name")
 	c.Flags().IntVar(&limit, "limit", 100, "the most records; 0 is all")
 	return c
+}
+
+// names are who did it, and who acted as them.
+func names(x operator.Audit) string {
+	if x.By == "" {
+		return x.Who
+	}
+	return x.Who + ", acted as by " + x.By
 }
 
 // auditRecords reads up to limit records (0: all), and tells whether there are more.

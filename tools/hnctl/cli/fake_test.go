@@ -323,8 +323,12 @@ func (f *fake) handler() http.Handler {
 		l := operator.List[operator.Audit]{Items: []operator.Audit{}}
 		for ; from > 0 && len(l.Items) < limit; from-- {
 			if who := []string{"admin", "ci"}[from%2]; q.Get("who") == "" || q.Get("who") == who {
-				l.Items = append(l.Items, operator.Audit{Seq: int64(from), Who: who, What: "env.stop", Object: "environments/hello",
-					Result: "ok " + q.Get("since")})
+				a := operator.Audit{Seq: int64(from), Who: who, What: "env.stop", Object: "environments/hello",
+					Result: "ok " + q.Get("since")}
+				if from == 2499 {
+					a.By = "root@example.com"
+				}
+				l.Items = append(l.Items, a)
 			}
 		}
 		if from > 0 {

@@ -93,6 +93,7 @@ func (f *fake) users(mux *http.ServeMux) {
 			refuse(w, operator.Denied, "user", `it is about the user who asks, and token "admin" is no user's`, "sign in: hnctl login")
 			return
 		}
+		ada.Acting = p.sessions[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")].Acting
 		ada.SecondFactor, ada.Recovery, ada.Sessions = p.factor, 10, len(p.sessions)
 		reply(w, 200, ada)
 	})
@@ -143,6 +144,18 @@ func (f *fake) users(mux *http.ServeMux) {
 		}
 		p.factor = false
 		w.WriteHeader(204)
+	})
+	handle("POST /users/{user}/sign-in-as", func(w http.ResponseWriter, r *http.Request, body func(any)) {
+		var in user.SignInAs
+		if body(&in); r.PathValue("user") != ada.Mail {
+			refuse(w, operator.NotFound, "users/"+r.PathValue("user"), "there is no such user", "GET /users lists them")
+			return
+		}
+		p.n++
+		as := user.UserSession{ID: fmt.Sprintf("s-%d", p.n), Mail: ada.Mail, Account: "acme", Role: user.Owner, Kind: "acting",
+			Begun: f.now, Ends: f.now, Acting: &user.ActingAs{By: "admin", Reason: in.Reason, Until: f.now}}
+		p.sessions["hns."+as.ID] = as
+		reply(w, 201, user.SignedIn{UserSession: as, Token: secret.Text("hns." + as.ID)})
 	})
 	handle("GET /users", func(w http.ResponseWriter, _ *http.Request, _ func(any)) {
 		reply(w, 200, operator.List[user.User]{Items: []user.User{ada}})

@@ -27,7 +27,10 @@ func sessionList(a *app.App) *cobra.Command {
 				t.Head("SESSION", "ACCOUNT", "ROLE", "KIND", "FROM", "BEGUN", "USED", "ENDS", "")
 				for _, s := range items {
 					mark := ""
-					if s.Current {
+					switch {
+					case s.Acting != nil:
+						mark = "acted as by " + s.Acting.By + ": " + s.Acting.Reason
+					case s.Current:
 						mark = "this one"
 					}
 					t.Row(s.ID, s.Account, s.Role, s.Kind, s.From, app.Stamp(s.Begun), app.Stamp(s.Used), app.Stamp(s.Ends), mark)

@@ -22,7 +22,7 @@ import (
 // Group is the commands on users.
 func Group(a *app.App) *cobra.Command {
 	return app.Group("user", "Users: the people who sign in, and their roles in accounts", list(a), show(a), add(a), role(a), leave(a),
-		gone(a), rename(a), newPassword(a), invite(a), uninvite(a), reset(a), services(a))
+		gone(a), rename(a), newPassword(a), invite(a), uninvite(a), reset(a), services(a), signInAs(a))
 }
 
 func path(who string) string { return "/users/" + url.PathEscape(who) }
@@ -81,6 +81,9 @@ func told(a *app.App, u user.User) error {
 	return a.Show(u, u.Mail, func(t *app.Table) {
 		t.Fields("user", u.Mail, "id", u.ID, "name", u.Name, "second factor", yes(u.SecondFactor), "recovery codes", left(u),
 			"sessions", u.Sessions, "last sign-in", app.Stamp(u.Last), "created", app.Stamp(u.Created), "by", u.By)
+		if x := u.Acting; x != nil {
+			t.Fields("acted as by", x.By, "reason", x.Reason, "until", app.Stamp(x.Until))
+		}
 		t.Gap()
 		t.Head("ACCOUNT", "ROLE", "SINCE", "BY")
 		for _, m := range u.Members {
