@@ -138,6 +138,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 			Role: user.Owner}},
 		"deleteUser": {cluster: true, there: "root@example.com"}, "resetSecondFactor": {cluster: true, there: "root@example.com"},
 		"endUserSessions": {cluster: true, there: "root@example.com"},
+		"exportAccount":   of("admin", "nosuch"),
 		"signInAs":        {cluster: true, there: "root@example.com", body: user.SignInAs{Reason: "x"}},
 		"setMember":       {there: "admin", nothing: "nosuch", body: user.SetMember{Role: user.Viewer}},
 		"removeMember":    of("admin", "nosuch"),

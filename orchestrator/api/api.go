@@ -102,6 +102,7 @@ type Server struct {
 	Components *components.Desk // which version of each component of the platform shall run
 
 	reading   readers // of access logs
+	exporting exports
 	api       huma.API
 	templates sync.RWMutex // held for reading while an environment is created, for writing while a template is deleted
 }
@@ -184,6 +185,7 @@ func (s *Server) register(mux *http.ServeMux) {
 	s.api = humago.New(mux, c)
 	s.operations()
 	s.watchOperation()
+	s.accountExport()
 	s.sessionOperations(mux)
 	s.hostLogOperation(mux)
 	s.accessLogOperation(mux)
@@ -460,7 +462,11 @@ func (s *Server) operation(r route) huma.Operation {
 				return
 			}
 			as, p := s.asGuest(c, r.id, r.path, r.scope, ctx.Param)
-			if c = as; p == nil {
+			switch c = as; {
+			case p != nil:
+			case afterWorks[r.id]:
+				p = c.Require(r.scope, path)
+			default:
 				p = s.allow(c, r.scope, path)
 			}
 			if p == nil {

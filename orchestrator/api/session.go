@@ -92,7 +92,7 @@ func (s *Server) sessionResponses() map[string]*huma.Response {
 
 // openPaths are the paths of sessions and watches: what a caller holds open.
 func openPaths() []string {
-	out := []string{operator.Prefix + watchPath, hostLogsPath, hostBackupsPath, accessLogPath}
+	out := []string{operator.Prefix + watchPath, operator.Prefix + accountExportPath, hostLogsPath, hostBackupsPath, accessLogPath}
 	for _, d := range hostDocuments {
 		out = append(out, hostDocumentPath(d.show))
 	}

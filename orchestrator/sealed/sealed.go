@@ -3,7 +3,7 @@
 // Owns: how a value is sealed for the store, whose it is kept from, and where it is opened: in what a host is told, nowhere else.
 // In: specs as people send them, with values; specs and Works as they are stored, without.
 // Out: specs with sealed values alone; Works with the values among the variables of processes; specs as they are shown.
-// Never: stores, logs, or tells a value to anybody but the host that runs the container.
+// Never: stores or logs a value, or tells it to anybody but the host that runs the container, and an owner of its account who exports that.
 package sealed
 
 import (
@@ -92,6 +92,25 @@ func Shown(spec operator.EnvironmentSpec) operator.EnvironmentSpec {
 		spec.Layers[i].Secrets = names
 	}
 	return spec
+}
+
+// Reveal is a spec of an account's with the values of its secret variables, as a person would send it.
+func (v Variables) Reveal(account wire.Account, spec operator.EnvironmentSpec) (operator.EnvironmentSpec, error) {
+	spec.Layers = slices.Clone(spec.Layers)
+	for i := range spec.Layers {
+		l := &spec.Layers[i]
+		l.Secrets = slices.Clone(l.Secrets)
+		for j := range l.Secrets {
+			s := &l.Secrets[j]
+			plain, err := v.Keys.Open(bound(account), s.Sealed)
+			if err != nil {
+				return spec, fmt.Errorf("secret variable %q of layer %s of environment %s: %w", s.Name, l.Name, spec.Name, err)
+			}
+			value := secret.Text(plain.Reveal())
+			s.Sealed, s.Value = nil, &value
+		}
+	}
+	return spec, nil
 }
 
 // Open is a Work as its host gets it: sealed variables are among the others. What can't be opened is left out, and is in err; the Work that

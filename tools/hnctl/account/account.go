@@ -25,8 +25,8 @@ import (
 // Group is the commands on accounts.
 func Group(a *app.App) *cobra.Command {
 	return app.Group("account", "Accounts: who owns environments, and how much each may have", list(a), show(a), create(a), set(a),
-		suspend(a), resume(a), closing(a), app.Group("group", "Groups of accounts, which share limits", groupList(a), groupSet(a),
-			groupDelete(a)))
+		suspend(a), resume(a), closing(a), export(a),
+		app.Group("group", "Groups of accounts, which share limits", groupList(a), groupSet(a), groupDelete(a)))
 }
 
 func path(name string) string { return "/accounts/" + url.PathEscape(name) }
@@ -236,7 +236,8 @@ func closing(a *app.App) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			to := account.Closing
 			return change(cmd, a, args[0], account.ChangeAccount{State: &to, Reason: reason, Days: days},
-				"account %s is closing: its environments stop, and are erased on the day below; hnctl account resume keeps it")
+				"account %s is closing: its environments stop, and are erased on the day below; hnctl account resume keeps it, "+
+					"hnctl account export is for its owners until then")
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why; its users read it")

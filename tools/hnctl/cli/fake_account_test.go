@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"hardnode.dev/internal/wire"
@@ -28,6 +29,16 @@ func (f *fake) accounts(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+operator.Prefix+"/accounts/{account}", func(w http.ResponseWriter, r *http.Request) {
 		if known(w, r) {
 			reply(w, 200, acme)
+		}
+	})
+	mux.HandleFunc("GET "+operator.Prefix+"/accounts/{account}/export", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("account") == "torn" { // it breaks off
+			fmt.Fprint(w, "half an arch")
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		if known(w, r) {
+			fmt.Fprintf(w, "archive of acme, secrets=%q", r.URL.Query().Get("secrets"))
 		}
 	})
 	mux.HandleFunc("POST "+operator.Prefix+"/accounts", func(w http.ResponseWriter, r *http.Request) {

@@ -191,6 +191,22 @@ func problem(resp *http.Response) error {
 	return &p
 }
 
+// Download writes the body of an answer to w, until its end or the end of ctx.
+func (c *Client) Download(ctx context.Context, path string, w io.Writer) error {
+	resp, _, err := c.send(ctx, c.stream, http.MethodGet, path, nil, []string{"Accept", "*/*"})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		if interrupted(ctx) {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("GET %s: the answer broke off: %w", path, err)
+	}
+	return nil
+}
+
 // Events reads server-sent events (WHATWG HTML, section 9.2) from path and gives each one's data to f until f returns false, the
 // stream ends, or ctx ends.
 func (c *Client) Events(ctx context.Context, path string, f func(data []byte) bool) error {
