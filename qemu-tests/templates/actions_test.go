@@ -156,6 +156,7 @@ func calls(site, pair, key string) []call {
 		{"config write CONF --reload", "SAME", and(but("invalid", servers...), in("conflict", "redis"))},
 		{"setmem show", "", nil},
 		{"setmem apply", "", but("unavailable", "nginx", "nginx-bl", "php", "node", "postgresql", "mariadb")},
+		{"setmem apply --resized", "", nil}, // after a resize, by the host; what comes of it is TestResized's
 		{"setmem remove", "", nil},
 		{"health check --within 20", "", well},
 		{"backup before", "", nil},

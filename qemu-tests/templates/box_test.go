@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -224,29 +225,29 @@ func (b *box) logged(text string) {
 
 // get asks by HTTP from the box's own network.
 func (b *box) get(url string) (code int, head http.Header, body string, err error) {
-	err = b.wire.do(func() error {
-		conn, err := dial(url)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		req, err := http.NewRequest(http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		t := &http.Transport{DialContext: given(conn), DisableKeepAlives: true}
-		defer t.CloseIdleConnections()
-		resp, err := (&http.Client{Transport: t, Timeout: 20 * time.Second,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		raw, err := io.ReadAll(resp.Body)
-		code, head, body = resp.StatusCode, resp.Header, string(raw)
+	var conn net.Conn
+	err = b.wire.do(func() (err error) {
+		conn, err = dial(url)
 		return err
 	})
-	return code, head, body, err
+	if err != nil {
+		return 0, nil, "", err
+	}
+	defer conn.Close()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return 0, nil, "", err
+	}
+	t := &http.Transport{DialContext: given(conn), DisableKeepAlives: true}
+	defer t.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: t, Timeout: patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(req)
+	if err != nil {
+		return 0, nil, "", err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, resp.Header, string(raw), err
 }
 
 // page waits until a URL answers with a code and a text.

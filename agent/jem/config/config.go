@@ -159,7 +159,7 @@ func restore(c *contract.Call) (contract.Steps, error) {
 	var text []byte
 	steps := replace(c, path, a.Has("reload"), &text)
 	steps.Pre = func(context.Context) (err error) {
-		kept := file.ListBackups(filepath.Join(c.Root, path))
+		kept := file.ListBackups(followed(c.Root, path))
 		if len(kept) == 0 {
 			return &jem.Error{Code: "not_found", Reason: "there is no backup of " + path,
 				Next: "jem config list shows which files have some"}
@@ -172,21 +172,19 @@ func restore(c *contract.Call) (contract.Steps, error) {
 
 // replace is the change of a file: backup, write, check, and the way back.
 func replace(c *contract.Call, path string, reload bool, text *[]byte) contract.Steps {
-	at := filepath.Join(c.Root, path)
+	at, copied := "", ""
 	var before []byte
 	was, wrote := false, false
 	return contract.Steps{
 		Do: func(context.Context) (err error) {
-			if real, err := filepath.EvalSymlinks(at); err == nil {
-				at = real // Debian's sites-enabled are links
-			}
+			at = followed(c.Root, path)
 			switch before, err = file.Read(at, maxFile); {
 			case err == nil:
 				was = true
 			case !errors.Is(err, fs.ErrNotExist):
 				return &jem.Error{Code: "conflict", Reason: err.Error()}
 			}
-			if _, err := file.Backup(at, c.Now(), maxFile); err != nil {
+			if copied, err = file.Backup(at, c.Now(), maxFile); err != nil {
 				return err
 			}
 			if err := c.Was(at); err != nil {
@@ -218,17 +216,33 @@ func replace(c *contract.Call, path string, reload bool, text *[]byte) contract.
 				}
 				how += ", and was reloaded"
 			}
+			file.Prune(at)
 			c.Done("%s is written: %s", path, how)
 			return nil
 		},
-		Undo: func(context.Context) error {
-			if !wrote {
-				return nil
-			}
-			if !was {
+		Undo: func(context.Context) error { // and its backup: else restore would bring back what is there
+			switch {
+			case !wrote:
+			case !was:
 				return os.Remove(at)
+			default:
+				if err := file.Write(at, before, file.Owned{}); err != nil {
+					return err
+				}
 			}
-			return file.Write(at, before, file.Owned{})
+			if copied != "" {
+				return os.Remove(copied)
+			}
+			return nil
 		},
 	}
+}
+
+// followed is the file that a path leads to: Debian's sites-enabled are links. One that leads nowhere is itself.
+func followed(root, path string) string {
+	at := filepath.Join(root, path)
+	if to, err := filepath.EvalSymlinks(at); err == nil {
+		return to
+	}
+	return at
 }

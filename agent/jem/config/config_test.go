@@ -39,7 +39,8 @@ func TestConfig(t *testing.T) {
 		{"write /etc/hosts", strings.Repeat("x", maxFile+1), "invalid", "more than", "etc/hosts", "x"},
 		{"write /none/x", "y", "not_found", "no directory /none", "", ""},
 		{"write /etc", "y", "conflict", "no regular file", "", ""},
-		{"restore /etc/nginx/nginx.conf", "", "ok", "nginx takes it", "etc/nginx/nginx.conf", "two"},
+		{"restore /etc/nginx/nginx.conf", "", "ok", "nginx takes it", "etc/nginx/nginx.conf", "one"}, // not what the refused one found
+		{"restore /etc/nginx/sites-enabled/a.conf", "", "ok", "nginx takes it", "etc/nginx/sites-available/a.conf", "site"},
 		{"restore /etc/bin", "", "not_found", "no backup", "", ""},
 		{"list postgres", "", "invalid", "is not known", "", ""},
 		{"list haproxy", "", "ok", "0 files", "", ""},

@@ -122,7 +122,8 @@ func store(root string, vars map[string]string) error {
 }
 
 // change stores what edit makes of the variables, and tells systemd.
-func change(c *contract.Call, verb string, args []string, edit func(map[string]string) error, done string) contract.Steps {
+func change(c *contract.Call, tell func(ctx context.Context, root string, args []string) (said string, err error),
+	edit func(map[string]string) error, done string) contract.Steps {
 	var before, after map[string]string
 	return contract.Steps{
 		Pre: func(context.Context) (err error) {
@@ -134,8 +135,7 @@ func change(c *contract.Call, verb string, args []string, edit func(map[string]s
 		},
 		Do: func(context.Context) error { return store(c.Root, after) },
 		Post: func(ctx context.Context) error {
-			said, err := program.Run(ctx, program.Command{Path: program.Find(c.Root, "systemctl"), Args: append([]string{verb, "--"},
-				args...)})
+			said, err := tell(ctx, c.Root, c.Args)
 			if err != nil {
 				c.Said(said)
 				return &jem.Error{Code: "unavailable", Reason: err.Error(), Next: "see what it wrote"}
@@ -160,7 +160,7 @@ func set(c *contract.Call) (contract.Steps, error) {
 			return contract.Steps{}, contract.Invalid("the value of %s has more than %d bytes or a control character", name, maxValue)
 		}
 	}
-	return change(c, "set-environment", c.Args, func(vars map[string]string) error {
+	return change(c, service.SetVariables, func(vars map[string]string) error {
 		for _, a := range c.Args {
 			name, value, _ := strings.Cut(a, "=")
 			vars[name] = value
@@ -187,7 +187,7 @@ func unset(c *contract.Call) (contract.Steps, error) {
 			return contract.Steps{}, contract.Invalid("variable %.60q: is no name", n)
 		}
 	}
-	return change(c, "unset-environment", c.Args, func(vars map[string]string) error {
+	return change(c, service.UnsetVariables, func(vars map[string]string) error {
 		for _, n := range c.Args {
 			if _, ok := vars[n]; !ok {
 				return &jem.Error{Code: "not_found", Reason: "variable " + n + " was not set here", Next: "jem env list"}

@@ -84,8 +84,8 @@ func Read(path string, limit int64) ([]byte, error) {
 // Backups are those of one file that are kept.
 const Backups = 5
 
-// Backup copies a file to one beside it, named by the time, and takes the oldest of more than Backups away. A file that is not there needs
-// none: path is "" then.
+// Backup copies a file to one beside it, named by the time. A file that is not there needs none: path is "" then. Once the change for which
+// it was made is done, Prune takes those away that are too many; if it is taken back, so is the copy.
 func Backup(path string, now time.Time, limit int64) (copied string, err error) {
 	b, err := Read(path, limit)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -106,11 +106,15 @@ func Backup(path string, now time.Time, limit int64) (copied string, err error) 
 	if err := Write(copied, b, as); err != nil {
 		return "", err
 	}
+	return copied, nil
+}
+
+// Prune takes the oldest of more than Backups of a file away.
+func Prune(path string) {
 	old := ListBackups(path)
 	for _, p := range old[:max(0, len(old)-Backups)] {
 		os.Remove(p)
 	}
-	return copied, nil
 }
 
 // BackupMark stands between the name of a file and the time in the names of its backups.

@@ -69,6 +69,7 @@ func TestBackup(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	Prune(p)
 	list := ListBackups(p)
 	if len(list) != Backups || list[Backups-1] != last || filepath.Base(last) != "f.jem-backup-20261127T010210.000" {
 		t.Errorf("%v %s", list, last)

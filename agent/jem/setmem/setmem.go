@@ -268,13 +268,14 @@ func (ch *change) count(ctx context.Context, t target) error {
 
 // variable has systemd give what it starts next the variable that the drop-in says, which it reads itself at the next boot.
 func (t target) variable(ctx context.Context, c *contract.Call) error {
-	args := []string{"unset-environment", "--", t.settings[0].name}
 	raw, err := file.Read(filepath.Join(c.Root, t.path), maxFile)
-	if _, said, ok := strings.Cut(string(raw), "DefaultEnvironment=\""); err == nil && ok {
-		value, _, _ := strings.Cut(said, "\"")
-		args = []string{"set-environment", "--", value}
+	var said string
+	if _, set, ok := strings.Cut(string(raw), "DefaultEnvironment=\""); err == nil && ok {
+		value, _, _ := strings.Cut(set, "\"")
+		said, err = service.SetVariables(ctx, c.Root, []string{value})
+	} else {
+		said, err = service.UnsetVariables(ctx, c.Root, []string{t.settings[0].name})
 	}
-	said, err := program.Run(ctx, program.Command{Path: program.Find(c.Root, "systemctl"), Args: args, Dir: "/"})
 	if err != nil {
 		c.Said(said)
 		return &jem.Error{Code: "unavailable", Reason: err.Error(), Next: "see what it wrote"}
