@@ -100,6 +100,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"changeHostSlots":     change, "cordonHost": cordon, "uncordonHost": h, "drainHost": drain,
 		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
 		"editEnvironment":    {there: "hello", nothing: "nosuch", apart: true}, // where it sees none it creates one: TestEditOfOthers
+		"renameEnvironment":  {there: "hello", nothing: "nosuch", body: operator.RenameEnvironment{Name: "other"}},
 		"restartEnvironment": {there: "hello", nothing: "nosuch", body: operator.RestartEnvironment{}},
 		"groupEnvironment":   {there: "hello", nothing: "nosuch", body: operator.EnvironmentGroup{Group: "one"}},
 		"getFirewall":        node, "setFirewall": wall,

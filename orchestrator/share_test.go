@@ -417,6 +417,48 @@ func (s *sharing) own(name wire.EnvName, to wire.Account) {
 	must(s.t, err)
 }
 
+// TestShareFollowsRename: who an environment is shared with goes on to see it under its other name, and nothing of one that comes to be
+// under the old one; they can't rename it.
+func TestShareFollowsRename(t *testing.T) {
+	t.Parallel()
+	s := shareable(t)
+	s.give(user.Developer)
+	s.as(s.ada, func() {
+		s.ok("POST", "/api/v1/environments/shop/shares", share.NewShare{With: "dan", Role: user.Viewer}, nil)
+		s.ok("POST", "/api/v1/environments/shop/stop", nil, nil)
+		s.eventually("it is stopped", func() bool {
+			return s.call("POST", "/api/v1/environments/shop/rename",
+				operator.RenameEnvironment{Name: "store"}, nil) == nil
+		})
+		s.create(hello("shop", 1))
+	})
+	s.as(s.eve, func() {
+		if _, there := s.env("shop"); there {
+			t.Error("eve sees another environment of the old name")
+		}
+		if e, there := s.env("store"); !there || e.Shared == nil || e.Shared.Role != "developer" || len(e.Nodes) != 1 {
+			t.Errorf("what is shared with eve is %+v", e)
+		}
+		mine := operator.RenameEnvironment{Name: "mine"}
+		if p := s.call("POST", "/api/v1/environments/store/rename", mine, nil); p == nil || p.Code != operator.Denied {
+			t.Errorf("eve renames it: %v", p)
+		}
+	})
+	s.as(s.dan, func() {
+		s.ok("POST", "/api/v1/shares/store/accept", nil, nil)
+		if e, there := s.env("store"); !there || e.Shared == nil {
+			t.Errorf("what was offered to dan is %+v", e)
+		}
+	})
+	s.as(s.acme, func() {
+		var list operator.List[share.Share]
+		s.ok("GET", "/api/v1/environments/shop/shares", nil, &list)
+		if len(list.Items) != 0 {
+			t.Errorf("the new one is shared by %+v", list.Items)
+		}
+	})
+}
+
 // TestShareEndsSessions: a shell, and a watch, that somebody has open by a share end with it; both accounts read that it was open.
 func TestShareEndsSessions(t *testing.T) {
 	t.Parallel()

@@ -294,6 +294,9 @@ func (s *Server) operations() {
 		authz.Write, 202}, s.editEnvironment)
 	serveWith(s, route{"groupEnvironment", "PUT", "/environments/{env}/group",
 		"Say which of its account's environments it talks to: those of one group, or those that are in none", authz.Write, 200}, s.setGroup)
+	serveWith(s, route{"renameEnvironment", "POST", "/environments/{env}/rename",
+		"Give an environment that is stopped another name; numbers, addresses and data of its nodes stay", authz.Write, 200},
+		s.renameEnvironment)
 	serveWith(s, route{"keepEnvironment", "POST", "/environments/{env}/keep",
 		"Keep what a failed creation left: it is not removed after a week", authz.Write, 200}, s.keepEnvironment)
 	serveWith(s, route{"restartEnvironment", "POST", "/environments/{env}/restart",

@@ -120,6 +120,22 @@ func portOf(account wire.Account, l operator.LayerSpec, templates Templates) uin
 	return port
 }
 
+// Renamed is a spec under another name, with the variables that its links give.
+func Renamed(s operator.EnvironmentSpec, to wire.EnvName) operator.EnvironmentSpec {
+	was, is := "."+string(s.Name)+".internal", "."+string(to)+".internal"
+	s.Name, s.Layers = to, slices.Clone(s.Layers)
+	for i := range s.Layers {
+		linked := maps.Clone(s.Layers[i].Linked)
+		for k, v := range linked {
+			if layer, named := strings.CutSuffix(v, was); named && strings.HasSuffix(k, linkHost) {
+				linked[k] = layer + is
+			}
+		}
+		s.Layers[i].Linked = linked
+	}
+	return s
+}
+
 // Port is where a node serves: HTTP, else what is checked of it; 0: not known.
 func (n Node) Port() uint16 {
 	if c := n.Container.Check; c != nil {

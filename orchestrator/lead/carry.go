@@ -131,9 +131,10 @@ func nodes(p converge.Plan) (units []unit) {
 		units = append(units, func(t *part) {
 			for _, id := range together[first] {
 				n := p.Nodes[id]
-				guard(t, n.Env)
+				at, made := p.At[id]
+				guard(t, n.Env, made)
 				put(t, store.Nodes, id.String(), n)
-				if at, made := p.At[id]; made {
+				if made {
 					number(t, "ctid", int64(id)+1)
 					store.Cursors.Put(t.tx, string(n.Host), store.Cursor{Last: at})
 				}
@@ -166,10 +167,12 @@ func more(t *part, p converge.Plan) {
 // fresh makes the part stale if a record has changed since the plan was made.
 func (t *part) fresh(rev wire.Revision) { t.stale = t.stale || rev > t.since }
 
-// guard makes the commit fail when an environment the plan acts on changes before it.
-func guard(t *part, name wire.EnvName) {
+// guard makes the commit fail when an environment the plan acts on changes before it. Made: a node of it is made, so it must be there.
+func guard(t *part, name wire.EnvName, made bool) {
 	t.fresh(store.Envs.Revision(t.tx.View(), string(name)))
-	store.Envs.Read(t.tx, string(name))
+	if _, there := store.Envs.Read(t.tx, string(name)); made && !there { // it was renamed, say
+		t.stale = true
+	}
 }
 
 func put[T any](t *part, table store.Table[T], name string, rec T) {

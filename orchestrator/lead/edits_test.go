@@ -26,15 +26,16 @@ import (
 // edited is a cluster with operations, whose orchestrator and hosts may end and fall silent at any moment.
 type edited struct {
 	*cluster
-	t      failer
-	r      *rapid.T // nil: nothing is drawn
-	ops    *ops.Ops
-	faults bool
-	left   int // transactions before the orchestrator is killed; below zero: it is not
-	killed int
-	run    map[wire.CTID]bool  // told to hosts before the last turn
-	until  map[wire.CTID]int64 // which start of a node was seen last
-	afters int                 // how often a node was begun with in its turn
+	t       failer
+	r       *rapid.T // nil: nothing is drawn
+	ops     *ops.Ops
+	faults  bool
+	left    int // transactions before the orchestrator is killed; below zero: it is not
+	killed  int
+	run     map[wire.CTID]bool  // told to hosts before the last turn
+	until   map[wire.CTID]int64 // which start of a node was seen last
+	afters  int                 // how often a node was begun with in its turn
+	renames int
 }
 
 // failer is a test, or one run of a property.
@@ -244,7 +245,7 @@ func (c *edited) happens() {
 	name := wire.EnvName(rapid.SampledFrom([]string{"e0", "e1"}).Draw(t, "environment"))
 	whats := []string{"apply", "apply", "apply", "apply", "cancel", "restart", "pass"}
 	if c.faults {
-		whats = append(whats, "stop", "start", "delete", "trash", "sick", "sick", "well", "silent", "lost",
+		whats = append(whats, "stop", "start", "delete", "trash", "rename", "sick", "sick", "well", "silent", "lost",
 			"back", "slow", "killed", "killed",
 			"late")
 	}
@@ -279,6 +280,8 @@ func (c *edited) happens() {
 		} else if err != nil && !errors.As(err, &p) {
 			t.Fatal(err)
 		}
+	case "rename":
+		c.stopsAndRenames(name)
 	case "sick":
 		if nodes := store.Nodes.All(c.memory.View()); len(nodes) > 0 {
 			n := nodes[rapid.IntRange(0, len(nodes)-1).Draw(t, "node")]
@@ -436,12 +439,12 @@ func names(list []host.Volume) (out []string) {
 	return out
 }
 
-// Over any history of edits, restarts, cancels, sick nodes, hosts that fall silent or are lost, ends of the orchestrator between any two
-// transactions and deadlines that pass: once all is well nothing is stuck and nothing is left over, every environment is what a file says,
-// and the plan of that is empty. Where nothing fails, a layer's nodes are started anew one after the other, and begin once all that their
-// layer starts after runs.
+// Over any history of edits, restarts, renames, cancels, sick nodes, hosts that fall silent or are lost, ends of the orchestrator between
+// any two transactions and deadlines that pass: once all is well nothing is stuck and nothing is left over, every environment is what a
+// file says, and the plan of that is empty. Where nothing fails, a layer's nodes are started anew one after the other, and begin once all
+// that their layer starts after runs.
 func TestEditsComeToAnEnd(t *testing.T) {
-	ends, killed, afters := map[string]int{}, 0, 0
+	ends, killed, afters, renames := map[string]int{}, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		c := newEdited(t)
 		c.faults = rapid.IntRange(0, 2).Draw(t, "faults") > 0
@@ -453,10 +456,11 @@ func TestEditsComeToAnEnd(t *testing.T) {
 		for _, op := range store.Operations.Refs(c.memory.View()) {
 			ends[strings.TrimPrefix(op.Kind, "env.")+" "+string(op.State)]++
 		}
-		killed, afters = killed+c.killed, afters+c.afters
+		killed, afters, renames = killed+c.killed, afters+c.afters, renames+c.renames
 	})
-	t.Logf("operations: %v; the orchestrator ended %d times; %d nodes were begun with in their turn", ends, killed, afters)
-	// What happens seldom, edits that fail, trash and restores among it, is not asked of a hundred histories: stories show that.
+	t.Logf("operations: %v; the orchestrator ended %d times; %d nodes were begun with in their turn; %d renames", ends,
+		killed, afters, renames)
+	// What happens seldom, edits that fail, trash, restores and renames among it, is not asked of a hundred histories: stories show that.
 	if !t.Failed() && min(afters, ends["edit done"], ends["edit cancelled"], ends["restart done"], killed) == 0 {
 		t.Errorf("operations: %v, the orchestrator ended %d times: the histories don't show it", ends, killed)
 	}

@@ -86,6 +86,21 @@ func Holds(tx *store.Tx, env wire.EnvName, with wire.Account, role string) bool 
 	return counts(tx.View(), s)
 }
 
+// Renamed gives what an environment is shared by, and offers of it, to the name that it gets with the same transaction.
+func Renamed(tx *store.Tx, e store.Environment, to wire.EnvName) {
+	for seen := range store.SharesOf.Of(tx.View(), string(e.Spec.Name)) {
+		s, there := store.Shares.Read(tx, store.ShareKey(seen.Env, seen.With))
+		if !there {
+			continue
+		}
+		store.Shares.Delete(tx, store.ShareKey(seen.Env, seen.With))
+		if s.Made.Equal(e.Created) {
+			s.Env = to
+			store.Shares.Put(tx, store.ShareKey(to, s.With), s)
+		}
+	}
+}
+
 // End ends what an account shares and what is shared with it, with a transaction: it is erased, or another one of its name begins.
 func End(tx *store.Tx, name wire.Account) {
 	for key, s := range store.Shares.Refs(tx.View()) {

@@ -116,6 +116,11 @@ type EnvironmentGroup struct {
 	Group wire.GroupName `json:"group" maxLength:"40" doc:"A name of the account's own, a DNS label; empty: those that are in no group"`
 }
 
+// RenameEnvironment asks for another name of an environment.
+type RenameEnvironment struct {
+	Name wire.EnvName `json:"name" required:"true" maxLength:"40" doc:"One that no environment has, a DNS label; the domain starts with it"`
+}
+
 // FailedCreate is what became of an environment whose creation failed: it stays to be looked at, counts against limits, and is removed
 // after a week unless it is kept.
 type FailedCreate struct {

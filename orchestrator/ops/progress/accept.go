@@ -30,6 +30,9 @@ func Refusal(kind string, name wire.EnvName, e *store.Environment, revision, mat
 		return operator.NewProblem(operator.Conflict, object, "it is being deleted", "wait until it is gone: hnctl op list")
 	case e != nil && trashed(kind, name, e) != nil:
 		return trashed(kind, name, e)
+	case kind == Rename && e.Want != store.WantStopped:
+		return operator.NewProblem(operator.Conflict, object, "it is to run, and its nodes know its name from their start on",
+			"stop it first: hnctl env stop "+string(name))
 	case kind == "env.spread" && !e.Runs():
 		return operator.NewProblem(operator.Conflict, object, "it is not to run: there is nothing to move",
 			"start it first: hnctl env start "+string(name))

@@ -91,6 +91,28 @@ func (f *fake) environments(mux *http.ServeMux) {
 			})
 		}
 	})
+	mux.HandleFunc("POST "+operator.Prefix+"/environments/{env}/rename", func(w http.ResponseWriter, r *http.Request) {
+		name, in := wire.EnvName(r.PathValue("env")), operator.RenameEnvironment{}
+		json.NewDecoder(r.Body).Decode(&in)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		e, ok := f.envs[name]
+		switch _, taken := f.envs[in.Name]; {
+		case !ok:
+			refuse(w, operator.NotFound, "environments/"+string(name), "there is no such environment", "see hnctl env list")
+			return
+		case taken:
+			refuse(w, operator.Conflict, "environments/"+string(in.Name), "the name is taken", "choose another name")
+			return
+		case e.State != operator.EnvDown:
+			refuse(w, operator.Conflict, "environments/"+string(name), "it is to run", "stop it first: hnctl env stop "+string(name))
+			return
+		}
+		delete(f.envs, name)
+		e.Spec.Name, e.Domain = in.Name, string(in.Name)+".demo.test"
+		f.envs[in.Name] = e
+		reply(w, 200, e)
+	})
 	mux.HandleFunc("PUT "+operator.Prefix+"/environments/{env}/group", func(w http.ResponseWriter, r *http.Request) {
 		name, in := wire.EnvName(r.PathValue("env")), operator.EnvironmentGroup{}
 		json.NewDecoder(r.Body).Decode(&in)

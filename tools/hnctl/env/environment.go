@@ -32,7 +32,7 @@ func Group(a *app.App) *cobra.Command {
 		envChange(a, "start", "Start an environment's nodes"), envChange(a, "stop", "Stop an environment's nodes; their data stays"),
 		envRestart(a),
 		envChange(a, "spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"),
-		envDelete(a), envTrash(a), envKeep(a), envGroup(a), domains(a), certificates(a), routes(a),
+		envDelete(a), envTrash(a), envRename(a), envKeep(a), envGroup(a), domains(a), certificates(a), routes(a),
 		accessLog(a), share.OfEnvironment(a))
 }
 
@@ -221,6 +221,23 @@ func envKeep(a *app.App) *cobra.Command {
 			if err := a.Call(cmd.Context(), http.MethodPost, envPath(args[0])+"/keep", nil, &e); err != nil {
 				return err
 			}
+			return showEnvironment(a, e)
+		},
+	}
+}
+
+func envRename(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use: "rename ENV NAME", Short: "Give an environment that is stopped another name", Args: cobra.ExactArgs(2),
+		Long: "Numbers, addresses, data and host names of its own stay; the name that it has in the cluster's domain changes with it,\n" +
+			"and the old one is free at once. Its nodes and what links give know the new name when they start.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var e operator.Environment
+			in := operator.RenameEnvironment{Name: wire.EnvName(args[1])}
+			if err := a.Call(cmd.Context(), http.MethodPost, envPath(args[0])+"/rename", in, &e); err != nil {
+				return err
+			}
+			a.Next("hnctl env start %s", args[1])
 			return showEnvironment(a, e)
 		},
 	}
