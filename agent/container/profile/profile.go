@@ -121,8 +121,10 @@ func StopSignal(p host.Process, profile host.Profile) (unix.Signal, error) {
 	return 0, fmt.Errorf("stop signal %q: want a name such as SIGQUIT", p.StopWith)
 }
 
-// halts are the signals by which inits that are not systemd power off (busybox init(8)).
-var halts = map[string]string{"busybox": "SIGUSR2"}
+// halts are the signals by which inits that are not systemd stop all that they run, in order, and end: by name of their program. Busybox's
+// powers off. SysV's knows the keys of a terminal alone, for which Debian's inittab(5) has shutdown(8) reboot; the namespace ends by that
+// too, and whoever asked does not start it again. OpenRC's own halts.
+var halts = map[string]string{"busybox": "SIGUSR2", "init": "SIGINT", "openrc-init": "SIGTERM"}
 
 // Halts is p with the stop signal of the init that its first program turned out to be, where p names none.
 func Halts(p host.Process, profile host.Profile, program string) host.Process {

@@ -22,6 +22,9 @@ func TestHalts(t *testing.T) {
 		{"", host.ProfileSystem, "/bin/busybox", "SIGUSR2"},
 		{"SIGTERM", host.ProfileSystem, "/bin/busybox", "SIGTERM"},
 		{"", host.ProfileSystem, "/usr/lib/systemd/systemd", ""},
+		{"", host.ProfileSystem, "/usr/sbin/init", "SIGINT"},
+		{"", host.ProfileSystem, "/usr/sbin/openrc-init", "SIGTERM"},
+		{"SIGPWR", host.ProfileSystem, "/usr/sbin/init", "SIGPWR"},
 		{"", host.ProfileSystem, "", ""},
 		{"", host.ProfileApp, "/bin/busybox", ""},
 	} {
