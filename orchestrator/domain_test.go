@@ -77,6 +77,17 @@ func TestRoute(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("it is %+v", got)
 	}
+	resp, _ := c.do(c.client, "GET", route, nil)
+	if tag := resp.Header.Get("ETag"); tag != want.Tag() {
+		t.Errorf("its ETag is %s, want %s", tag, want.Tag())
+	}
+	if p := c.call("PUT", route, front.Settings{}, nil, "If-Match", front.Settings{}.Tag()); p == nil || p.Status != 412 || p.Next == "" {
+		t.Errorf("a change of what it was before: %v", p)
+	}
+	c.ok("PUT", route, want, &got, "If-Match", want.Tag())
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("it is %+v", got)
+	}
 	var pass operator.Bypass
 	c.ok("POST", route+"/bypass", struct{}{}, &pass)
 	if !strings.HasPrefix(pass.Path.Reveal(), front.BypassPath) || pass.Name == "" {

@@ -25,11 +25,11 @@ func (s *Server) domainOperations() {
 		"Serve one of an environment's names with a certificate of its own", authz.Write, 200}, s.uploadCertificate)
 	serve(s, route{"deleteCertificate", "DELETE", "/environments/{env}/certificates/{domain}",
 		"Take the uploaded certificate from one of an environment's names", authz.Write, 200}, s.deleteCertificate)
-	serve(s, route{"getRoute", "GET", "/environments/{env}/route", "How the resolver serves an environment's site", authz.Read, 200},
-		func(_ context.Context, c caller, in *environmentInput) (front.Settings, error) {
-			return s.Domains.Front(in.Env, c.Account)
+	serveWith(s, route{"getRoute", "GET", "/environments/{env}/route", "How the resolver serves an environment's site", authz.Read, 200},
+		func(_ context.Context, c caller, in *environmentInput) (*routeAnswer, error) {
+			return s.routeOf(c, in.Env)
 		})
-	serve(s, route{"setRoute", "PUT", "/environments/{env}/route",
+	serveWith(s, route{"setRoute", "PUT", "/environments/{env}/route",
 		"Say how the resolver serves an environment's site: maintenance, sticky clients, shares of nodes, limits, pages, access log",
 		authz.Write, 200}, s.setRoute)
 	serve(s, route{"makeBypass", "POST", "/environments/{env}/route/bypass",
@@ -111,21 +111,35 @@ func (s *Server) deleteCertificate(ctx context.Context, c caller, in *DomainInpu
 	return s.onDomain(c, "env.certificate.delete", *in, func() error { return s.Domains.Drop(ctx, in.Env, c.Account, in.Domain) })
 }
 
-type routeInput struct {
-	Env  wire.EnvName `path:"env" maxLength:"40"`
+type routeAnswer struct {
+	ETag string `header:"ETag" doc:"It tells these settings from others"`
 	Body front.Settings
 }
 
-func (s *Server) setRoute(ctx context.Context, c caller, in *routeInput) (out front.Settings, err error) {
+func (s *Server) routeOf(c caller, env wire.EnvName) (*routeAnswer, error) {
+	out, err := s.Domains.Front(env, c.Account)
+	if err != nil {
+		return nil, err
+	}
+	return &routeAnswer{out.Tag(), out}, nil
+}
+
+type routeInput struct {
+	Env     wire.EnvName `path:"env" maxLength:"40"`
+	IfMatch string       `header:"If-Match" maxLength:"64" doc:"Only if the settings still have this ETag: else 412, and nothing is changed"`
+	Body    front.Settings
+}
+
+func (s *Server) setRoute(ctx context.Context, c caller, in *routeInput) (*routeAnswer, error) {
 	if _, err := s.Domains.Front(in.Env, c.Account); err != nil {
-		return out, err
+		return nil, err
 	}
 	if err := s.do(c, "env.route", "environments/"+string(in.Env)+"/route", func() error {
-		return s.Domains.SetFront(ctx, in.Env, c.Account, in.Body)
+		return s.Domains.SetFront(ctx, in.Env, c.Account, in.Body, in.IfMatch)
 	}); err != nil {
-		return out, err
+		return nil, err
 	}
-	return s.Domains.Front(in.Env, c.Account)
+	return s.routeOf(c, in.Env)
 }
 
 func (s *Server) makeBypass(ctx context.Context, c caller, in *environmentInput) (out operator.Bypass, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"fmt"
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
@@ -26,12 +27,20 @@ func (d *Desk) Front(env wire.EnvName, account wire.Account) (front.Settings, er
 	return front.Settings{}, nil
 }
 
-// SetFront says how an environment's site is served from now on, all of it. Errors are Problems.
-func (d *Desk) SetFront(ctx context.Context, env wire.EnvName, account wire.Account, s front.Settings) error {
+// SetFront says how an environment's site is served from now on, all of it, if what was before is what match says (Settings.Matches).
+// Errors are Problems.
+func (d *Desk) SetFront(ctx context.Context, env wire.EnvName, account wire.Account, s front.Settings, match string) error {
 	if err := s.Validate(); err != nil {
 		return operator.NewProblem(operator.Invalid, "environments/"+string(env)+"/route", err.Error(), "correct it")
 	}
 	return d.changeFront(ctx, env, account, func(rec *store.Front) error {
+		if !rec.Settings.Matches(match) {
+			p := operator.NewProblem(operator.Conflict, "environments/"+string(env)+"/route",
+				fmt.Sprintf("somebody else has changed it: its ETag is %s now, If-Match says %s", rec.Settings.Tag(), match),
+				"read it again and repeat")
+			p.Status = 412
+			return p
+		}
 		if rec.Settings = s; !s.Maintenance {
 			rec.Pass = nil
 		}
@@ -65,6 +74,7 @@ func (d *Desk) changeFront(ctx context.Context, env wire.EnvName, account wire.A
 		if err != nil {
 			return err
 		}
+		store.Envs.Read(tx, string(env)) // so that it has that name still
 		rec, has := store.Fronts.Read(tx, string(env))
 		if !has || !rec.Since.Equal(e.Created) {
 			rec = store.Front{Env: env, Since: e.Created}

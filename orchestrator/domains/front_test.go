@@ -16,7 +16,7 @@ import (
 func TestFront(t *testing.T) {
 	b, ctx := opened(t), t.Context()
 	want := front.Settings{Sticky: true, PerSource: 5, Weights: map[string]int{"1": 7}}
-	b.ok(b.SetFront(ctx, "shop", "acme", want))
+	b.ok(b.SetFront(ctx, "shop", "acme", want, ""))
 	if got, err := b.Front("shop", "acme"); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -25,15 +25,31 @@ func TestFront(t *testing.T) {
 	}
 	_, err := b.Front("shop", "globex")
 	b.refused(err, operator.NotFound, "no such environment")
-	b.refused(b.SetFront(ctx, "shop", "globex", want), operator.NotFound, "no such environment")
-	b.refused(b.SetFront(ctx, "shop", "acme", front.Settings{PerSource: -1}), operator.Invalid, "perSource: -1")
+	b.refused(b.SetFront(ctx, "shop", "globex", want, ""), operator.NotFound, "no such environment")
+	b.refused(b.SetFront(ctx, "shop", "acme", front.Settings{PerSource: -1}, ""), operator.Invalid, "perSource: -1")
+
+	// Of two changes of the same settings the second one is refused, and changes nothing.
+	next := want
+	next.Sticky = !want.Sticky
+	b.ok(b.SetFront(ctx, "shop", "acme", next, want.Tag()))
+	err = b.SetFront(ctx, "shop", "acme", front.Settings{AccessLog: true}, want.Tag())
+	b.refused(err, operator.Conflict, "somebody else has changed it")
+	if p := operator.AsProblem(err); p.Status != 412 {
+		t.Errorf("it is answered %d", p.Status)
+	}
+	if got, _ := b.Front("shop", "acme"); !reflect.DeepEqual(got, next) {
+		t.Errorf("an edit of what was before changed it: %+v", got)
+	}
+	b.ok(b.SetFront(ctx, "blog", "acme", front.Settings{}, front.Settings{}.Tag())) // nothing was said of it before
+	b.ok(b.SetFront(ctx, "shop", "acme", next, "*"))
+	b.ok(b.SetFront(ctx, "shop", "acme", want, "W/"+next.Tag()))
 
 	_, err = b.Bypass(ctx, "shop", "acme")
 	b.refused(err, operator.Conflict, "maintenance is off")
 	_, err = b.Bypass(ctx, "shop", "globex")
 	b.refused(err, operator.NotFound, "no such environment")
 	want.Maintenance = true
-	b.ok(b.SetFront(ctx, "shop", "acme", want))
+	b.ok(b.SetFront(ctx, "shop", "acme", want, ""))
 	one, err := b.Bypass(ctx, "shop", "acme")
 	b.ok(err)
 	two, err := b.Bypass(ctx, "shop", "acme")
@@ -45,7 +61,7 @@ func TestFront(t *testing.T) {
 		t.Errorf("the pass at %q and its record don't belong together", two.Name)
 	}
 	want.Maintenance = false
-	b.ok(b.SetFront(ctx, "shop", "acme", want))
+	b.ok(b.SetFront(ctx, "shop", "acme", want, ""))
 	if rec, _ := store.Fronts.Get(b.Store.View(), "shop"); len(rec.Pass) > 0 {
 		t.Error("a pass outlives the maintenance that it was for")
 	}

@@ -7,6 +7,9 @@
 package front
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,6 +52,21 @@ type Settings struct {
 	PerSource   int            `json:"perSource,omitempty" minimum:"0" maximum:"10000" doc:"Requests that one client's address (IPv6: its /64) may have under way; more are answered with 429. 0: what the resolver gives all"`
 	Pages       []Page         `json:"pages,omitempty" maxItems:"3" doc:"Pages instead of the resolver's own"`
 	Weights     map[string]int `json:"weights,omitempty" doc:"Shares of nodes of the layer that serves, by their number in it from 1, beside 100 of the others; 0: nothing while another node serves"`
+}
+
+// Tag tells s from all other settings, as an ETag (RFC 9110, section 8.8.3).
+func (s Settings) Tag() string {
+	raw, err := json.Marshal(s)
+	if err != nil {
+		panic("BUG: settings of a site: " + err.Error())
+	}
+	sum := sha256.Sum256(raw)
+	return `"` + hex.EncodeToString(sum[:16]) + `"`
+}
+
+// Matches tells whether s is what an If-Match asks for: its Tag, or, with "" and "*", whatever it is.
+func (s Settings) Matches(tag string) bool {
+	return tag == "" || tag == "*" || strings.TrimPrefix(tag, "W/") == s.Tag()
 }
 
 // Page is a page of the environment's own.

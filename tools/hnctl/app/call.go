@@ -64,6 +64,18 @@ func Get[T any](ctx context.Context, a *App, path string) (out T, err error) {
 	return out, c.Call(ctx, http.MethodGet, operator.Prefix+path, nil, &out)
 }
 
+// GetTagged reads one resource, with its ETag; "": it has none.
+func GetTagged[T any](ctx context.Context, a *App, path string) (out T, etag string, err error) {
+	c, err := a.API()
+	if err != nil {
+		return out, "", err
+	}
+	ctx, cancel := a.Limit(ctx)
+	defer cancel()
+	etag, err = c.Tagged(ctx, operator.Prefix+path, &out)
+	return out, etag, err
+}
+
 // Items reads one list, all its parts.
 func Items[T any](ctx context.Context, a *App, path string) (all []T, err error) {
 	sep := "?"

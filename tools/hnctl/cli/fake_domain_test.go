@@ -96,6 +96,7 @@ func (f *fake) fronts(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		w.Header().Set("ETag", kept[r.PathValue("env")].Tag())
 		reply(w, 200, kept[r.PathValue("env")])
 	})
 	mux.HandleFunc("PUT "+path, func(w http.ResponseWriter, r *http.Request) {
@@ -103,6 +104,21 @@ func (f *fake) fronts(mux *http.ServeMux) {
 		defer f.mu.Unlock()
 		var in front.Settings
 		json.NewDecoder(r.Body).Decode(&in)
+		now := kept[r.PathValue("env")]
+		if in.PerSource == 21 && !now.AccessLog { // somebody else is a moment earlier
+			now.AccessLog = true
+			kept[r.PathValue("env")] = now
+		}
+		if in.PerSource == 22 { // and changes it all the time
+			now.Maintenance = !now.Maintenance
+			kept[r.PathValue("env")] = now
+		}
+		if r.Header.Get("If-Match") != now.Tag() {
+			p := operator.NewProblem(operator.Conflict, "route", "somebody else has changed it", "read it again and repeat")
+			p.Status = http.StatusPreconditionFailed
+			operator.WriteProblem(w, p)
+			return
+		}
 		kept[r.PathValue("env")] = in
 		reply(w, 200, in)
 	})

@@ -79,29 +79,40 @@ func newClient(servers []string, token secret.Text, conf *tls.Config) *Client {
 // Call sends in as JSON (nil: no body) and decodes the answer into out (nil: none wanted). An error of the API is a *operator.Problem.
 // The next server is tried only when no connection came about.
 func (c *Client) Call(ctx context.Context, method, path string, in, out any, header ...string) error {
+	_, err := c.call(ctx, method, path, in, out, header)
+	return err
+}
+
+// Tagged reads a resource into out, and gives back its ETag, for an If-Match; "": it has none.
+func (c *Client) Tagged(ctx context.Context, path string, out any) (etag string, err error) {
+	head, err := c.call(ctx, http.MethodGet, path, nil, out, nil)
+	return head.Get("ETag"), err
+}
+
+func (c *Client) call(ctx context.Context, method, path string, in, out any, header []string) (http.Header, error) {
 	var body []byte
 	if in != nil {
 		var err error
 		if body, err = json.Marshal(in); err != nil {
-			return fmt.Errorf("%s %s: %v", method, path, err)
+			return nil, fmt.Errorf("%s %s: %v", method, path, err)
 		}
 	}
 	resp, w, err := c.send(ctx, c.http, method, path, body, header)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
-		return NoAnswer{w.failed(err)}
+		return nil, NoAnswer{w.failed(err)}
 	}
 	if out == nil {
-		return nil
+		return resp.Header, nil
 	}
 	if err := json.Unmarshal(raw, out); err != nil { // unknown fields are welcome: the server may be newer
-		return fmt.Errorf("%s %s: read the answer: %v", method, path, err)
+		return nil, fmt.Errorf("%s %s: read the answer: %v", method, path, err)
 	}
-	return nil
+	return resp.Header, nil
 }
 
 // The bounds on waiting for a rate limit.

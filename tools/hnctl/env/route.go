@@ -67,6 +67,9 @@ type routeFlags struct {
 	pages, weights                 []string
 }
 
+// routeTries is how often a change is tried when others change the same settings at the same moment.
+const routeTries = 5
+
 func routeSet(a *app.App) *cobra.Command {
 	var f routeFlags
 	c := &cobra.Command{
@@ -74,18 +77,33 @@ func routeSet(a *app.App) *cobra.Command {
 		Example: "  hnctl env route set shop --maintenance --page maintenance=soon.html\n  hnctl env route set shop --maintenance=false\n" +
 			"  hnctl env route set shop --weight 2=10 --sticky",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := app.Get[front.Settings](cmd.Context(), a, routePath(args[0]))
+			pages, err := f.read(a, cmd)
 			if err != nil {
 				return err
 			}
-			if err := f.apply(a, cmd, &s); err != nil {
-				return err
+			for tries := 1; ; tries++ {
+				s, tag, err := app.GetTagged[front.Settings](cmd.Context(), a, routePath(args[0]))
+				if err != nil {
+					return err
+				}
+				if err := f.apply(cmd, pages, &s); err != nil {
+					return err
+				}
+				var match []string // none: an orchestrator that gives no ETag
+				if tag != "" {
+					match = []string{"If-Match", tag}
+				}
+				var out front.Settings
+				err = a.Call(cmd.Context(), http.MethodPut, routePath(args[0]), s, &out, match...)
+				var p *operator.Problem
+				if errors.As(err, &p) && p.Status == http.StatusPreconditionFailed && tries < routeTries {
+					continue // somebody else changed it meanwhile: what they changed stays
+				}
+				if err != nil {
+					return err
+				}
+				return showRoute(a, args[0], out)
 			}
-			var out front.Settings
-			if err := a.Call(cmd.Context(), http.MethodPut, routePath(args[0]), s, &out); err != nil {
-				return err
-			}
-			return showRoute(a, args[0], out)
 		},
 	}
 	c.Flags().BoolVar(&f.maintenance, "maintenance", false, "answer everybody with 503; see hnctl env route bypass")
@@ -99,8 +117,29 @@ func routeSet(a *app.App) *cobra.Command {
 	return c
 }
 
+// read reads the pages that flags name; one that is taken away is empty.
+func (f routeFlags) read(a *app.App, cmd *cobra.Command) (out []front.Page, err error) {
+	for _, p := range f.pages {
+		name, file, ok := strings.Cut(p, "=")
+		if !ok || !slices.Contains(front.PageNames, name) {
+			return nil, app.Usage(cmd, "--page %q: want NAME=FILE, NAME being one of %s", p, strings.Join(front.PageNames, ", "))
+		}
+		var raw []byte
+		if file != "" {
+			if raw, err = a.ReadFile(cmd.Context(), file, front.MaxPage); err != nil {
+				return nil, fmt.Errorf("read page %s: %w", file, err)
+			}
+			if len(raw) == 0 {
+				return nil, app.Usage(cmd, "--page %q: the file is empty; to take the page away say %s=", p, name)
+			}
+		}
+		out = append(out, front.Page{Name: name, HTML: string(raw)})
+	}
+	return out, nil
+}
+
 // apply changes what flags name.
-func (f routeFlags) apply(a *app.App, cmd *cobra.Command, s *front.Settings) error {
+func (f routeFlags) apply(cmd *cobra.Command, pages []front.Page, s *front.Settings) error {
 	set := cmd.Flags().Changed
 	if set("maintenance") {
 		s.Maintenance = f.maintenance
@@ -114,20 +153,11 @@ func (f routeFlags) apply(a *app.App, cmd *cobra.Command, s *front.Settings) err
 	if set("per-source") {
 		s.PerSource = f.perSource
 	}
-	for _, p := range f.pages {
-		name, file, ok := strings.Cut(p, "=")
-		if !ok || !slices.Contains(front.PageNames, name) {
-			return app.Usage(cmd, "--page %q: want NAME=FILE, NAME being one of %s", p, strings.Join(front.PageNames, ", "))
+	for _, p := range pages {
+		s.Pages = slices.DeleteFunc(s.Pages, func(had front.Page) bool { return had.Name == p.Name })
+		if p.HTML != "" {
+			s.Pages = append(s.Pages, p)
 		}
-		s.Pages = slices.DeleteFunc(s.Pages, func(p front.Page) bool { return p.Name == name })
-		if file == "" {
-			continue
-		}
-		raw, err := a.ReadFile(cmd.Context(), file, front.MaxPage)
-		if err != nil {
-			return fmt.Errorf("read page %s: %w", file, err)
-		}
-		s.Pages = append(s.Pages, front.Page{Name: name, HTML: string(raw)})
 	}
 	for _, w := range f.weights {
 		name, share, ok := strings.Cut(w, "=")
