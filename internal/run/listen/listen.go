@@ -27,6 +27,7 @@ type Limits struct {
 	PerClient   int           // of them, of one client: an IPv4 address or an IPv6 /64; 128
 	Header      time.Duration // from the connection's start to the end of its handshake, and of a request's header; 10 s
 	HeaderBytes int           // of one request; 32 KiB
+	Streams     int           // requests at once of one HTTP/2 connection; 100
 	Idle        time.Duration // between two requests of a connection; 2 min
 	BodyWait    time.Duration // longest time without a byte of a body; 10 s
 	BodyRate    int64         // bytes a second that a body must come with, once BodyWait is over; 1024
@@ -40,6 +41,7 @@ func (l Limits) filled() Limits {
 	set(&l.PerClient, 128)
 	set(&l.Header, 10*time.Second)
 	set(&l.HeaderBytes, 32<<10)
+	set(&l.Streams, 100)
 	set(&l.Idle, 2*time.Minute)
 	set(&l.BodyWait, 10*time.Second)
 	set(&l.BodyRate, 1024)
@@ -63,6 +65,7 @@ func HTTP(l net.Listener, conf *tls.Config, h http.Handler, limits Limits, log *
 		s := &http.Server{
 			Handler: Bodies(h, limits), ReadHeaderTimeout: limits.Header, WriteTimeout: limits.Answer,
 			IdleTimeout: limits.Idle, MaxHeaderBytes: limits.HeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			HTTP2: &http.HTTP2Config{MaxConcurrentStreams: limits.Streams},
 		}
 		if limits.Polls {
 			s.BaseContext = func(net.Listener) context.Context { return ctx }
