@@ -6,10 +6,11 @@ import (
 )
 
 // How many buckets are kept, and how many of one owner: what comes beyond them shares one, that of the owner first. A full bucket is as
-// good as none, and is dropped before.
+// good as none, and is dropped before. Beside them there is one for each owner who has more than theirs, and one for all.
 const (
-	ratesMax = 20000
-	ratesOf  = 200
+	ratesMax   = 20000
+	ratesOf    = 200
+	ratesFirst = 1000 // beyond ratesMax, for who comes first
 )
 
 // Rate is what a bucket gets back and how much it holds. Both are over 0.
@@ -23,6 +24,8 @@ type Ask struct {
 	Key  string // whose it is; keys of different kinds differ
 	Of   string // who can make such keys: however many, others are not kept out by them; "": nobody
 	Rate Rate
+
+	First bool // it has a bucket of its own when others have none any more
 }
 
 // Room is what a bucket has after a request was let in or refused.
@@ -30,6 +33,8 @@ type Room struct {
 	Ask  int           // which of the asks is the tightest
 	Left int           // requests that may follow at once
 	Wait time.Duration // until one more has room; 0 when Left is over 0
+
+	Shared bool // the bucket is also that of others, for whom there was none of their own
 }
 
 // Rates are token buckets by key: a request takes one from each of those it asks, or none from any. The zero value with Now is ready.
@@ -43,10 +48,11 @@ type Rates struct {
 }
 
 type bucket struct {
-	rate Rate
-	of   string
-	has  float64
-	at   time.Time // has was true then
+	rate   Rate
+	of     string
+	has    float64
+	at     time.Time // has was true then
+	shared bool
 }
 
 // fill brings b to now. A clock that went back gives nothing and takes nothing.
@@ -62,6 +68,11 @@ func (r *Rates) Take(asks ...Ask) (Room, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.Now()
+	for _, a := range asks {
+		if r.by[a.Key] == nil && r.full(a) && (now.Sub(r.swept) >= time.Second || now.Before(r.swept)) {
+			r.sweep(now) // before any of the buckets is looked at: none that this request takes from is dropped
+		}
+	}
 	of := make([]*bucket, len(asks))
 	ok := true
 	for i, a := range asks {
@@ -73,7 +84,7 @@ func (r *Rates) Take(asks ...Ask) (Room, bool) {
 		if ok {
 			b.has--
 		}
-		room := Room{Ask: i, Left: int(b.has)}
+		room := Room{Ask: i, Left: int(b.has), Shared: b.shared}
 		if b.has < 1 {
 			room.Wait = time.Duration((1 - b.has) / b.rate.PerSecond * float64(time.Second))
 		}
@@ -84,26 +95,30 @@ func (r *Rates) Take(asks ...Ask) (Room, bool) {
 	return out, ok
 }
 
+// full tells whether there is no new bucket for a. The lock is held.
+func (r *Rates) full(a Ask) bool {
+	return r.ofFull(a) || len(r.by) >= ratesMax && !(a.First && len(r.by) < ratesMax+ratesFirst)
+}
+
+func (r *Rates) ofFull(a Ask) bool { return a.Of != "" && r.of[a.Of] >= ratesOf }
+
 // bucket is that of a, filled to now. The lock is held.
 func (r *Rates) bucket(a Ask, now time.Time) *bucket {
 	if r.by == nil {
 		r.by, r.of = map[string]*bucket{}, map[string]int{}
 	}
-	full := func() bool { return len(r.by) >= ratesMax || a.Of != "" && r.of[a.Of] >= ratesOf }
-	if r.by[a.Key] == nil && full() {
-		if now.Sub(r.swept) >= time.Second || now.Before(r.swept) {
-			r.sweep(now)
-		}
-		switch {
-		case a.Of != "" && r.of[a.Of] >= ratesOf:
+	shared := false
+	if r.by[a.Key] == nil && r.full(a) {
+		shared = true
+		if r.ofFull(a) {
 			a.Key, a.Of = "more of "+a.Of, ""
-		case len(r.by) >= ratesMax:
+		} else {
 			a.Key, a.Of = "", ""
 		}
 	}
 	b := r.by[a.Key]
 	if b == nil {
-		b = &bucket{of: a.Of, has: float64(a.Rate.Burst), at: now}
+		b = &bucket{of: a.Of, has: float64(a.Rate.Burst), at: now, shared: shared}
 		r.by[a.Key] = b
 		if a.Of != "" {
 			r.of[a.Of]++

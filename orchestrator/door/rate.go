@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/limit"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
@@ -14,8 +15,9 @@ import (
 
 // asks are the buckets of a caller: the token's own first, then the account's.
 func asks(who authz.Who) []limit.Ask {
-	account := "account " + string(who.Account.Owner())
-	return []limit.Ask{{Key: "token " + who.ID, Of: account, Rate: rate(who.Rates.Token)}, {Key: account, Rate: rate(who.Rates.Account)}}
+	account, first := "account "+string(who.Account.Owner()), who.Account.Owner() == wire.AdminAccount
+	return []limit.Ask{{Key: "token " + who.ID, Of: account, Rate: rate(who.Rates.Token), First: first},
+		{Key: account, Rate: rate(who.Rates.Account), First: first}}
 }
 
 func rate(r account.APIRate) limit.Rate {
@@ -43,6 +45,9 @@ func (d *Door) paced(w http.ResponseWriter, r *http.Request, who authz.Who) bool
 	name, rate, whose := "token", who.Rates.Token, whose(who)
 	if room.Ask == 1 {
 		name, rate, whose = "account", who.Rates.Account, whoseAll(who)
+	}
+	if room.Shared {
+		whose += ", with others for whom none of their own is counted,"
 	}
 	wait := (room.Wait + time.Second - 1) / time.Second
 	w.Header().Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", name, room.Left, wait))
