@@ -16,7 +16,8 @@ type Places struct {
 	mu      sync.Mutex
 	taken   int
 	held    map[string]int // by owner
-	waiting []*waiter      // in the order of their coming
+	parts   map[part]int
+	waiting []*waiter // in the order of their coming
 }
 
 // Holder is who takes a place.
@@ -24,7 +25,14 @@ type Holder struct {
 	Name string
 	Most int // that it may hold
 	Kept int // that it leaves free for others
+
+	Part       string // of the owner: one token or session
+	MostOfPart int    // that Part may hold of the owner's; 0: all
 }
+
+type part struct{ owner, part string }
+
+func (h Holder) of() part { return part{h.Name, h.Part} }
 
 type waiter struct {
 	Holder
@@ -55,15 +63,18 @@ func (p *Places) Enter(ctx context.Context, h Holder, wait time.Duration) (leave
 		p.waiting = slices.DeleteFunc(p.waiting, func(o *waiter) bool { return o == w })
 		return nil, false
 	}
-	return func() { p.leave(h.Name) }, true
+	return func() { p.leave(h) }, true
 }
 
-func (p *Places) leave(name string) {
+func (p *Places) leave(h Holder) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.taken--
-	if p.held[name]--; p.held[name] == 0 {
-		delete(p.held, name)
+	if p.held[h.Name]--; p.held[h.Name] == 0 {
+		delete(p.held, h.Name)
+	}
+	if p.parts[h.of()]--; p.parts[h.of()] == 0 {
+		delete(p.parts, h.of())
 	}
 	p.give()
 }
@@ -75,16 +86,24 @@ func (p *Places) Holds(name string) int {
 	return p.held[name]
 }
 
+// HoldsPart is how many of them a part of somebody has.
+func (p *Places) HoldsPart(h Holder) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.parts[h.of()]
+}
+
 // give gives the free places to those who wait. The lock is held.
 func (p *Places) give() {
 	for at := p.next(); at >= 0; at = p.next() {
 		w := p.waiting[at]
 		p.waiting = slices.Delete(p.waiting, at, at+1)
 		if p.held == nil {
-			p.held = map[string]int{}
+			p.held, p.parts = map[string]int{}, map[part]int{}
 		}
 		p.taken++
 		p.held[w.Name]++
+		p.parts[w.of()]++
 		w.has = true
 		close(w.given)
 	}
@@ -95,7 +114,7 @@ func (p *Places) give() {
 func (p *Places) next() int {
 	best := -1
 	for i, w := range p.waiting {
-		if p.held[w.Name] >= w.Most || p.taken >= p.All-w.Kept {
+		if w.MostOfPart > 0 && p.parts[w.of()] >= w.MostOfPart || p.held[w.Name] >= w.Most || p.taken >= p.All-w.Kept {
 			continue
 		}
 		if best < 0 || p.held[w.Name] < p.held[p.waiting[best].Name] {

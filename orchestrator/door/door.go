@@ -35,6 +35,7 @@ const (
 	MaxBody      = 1 << 20          // bytes of a body
 	maxAtOnce    = 64               // requests at work
 	maxOfAccount = 16               // of them, of one account with all its tokens and sessions
+	maxOfToken   = 12               // of them, of one token or session of it
 	maxOfAdmins  = 48               // of them, of the admins
 	keptOf       = 8                // of them, that accounts leave to the admins
 	maxOfOne     = 32               // requests of one token that are at work or wait for a place
@@ -141,7 +142,7 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 	h := holder(who)
 	leave, ok := d.places.Enter(ctx, h, maxQueue)
 	if !ok {
-		d.busy(w, r, h)
+		d.busy(w, r, who, h)
 		return
 	}
 	defer leave()
@@ -276,7 +277,7 @@ func holder(who authz.Who) limit.Holder {
 	if who.Account.Owner() == wire.AdminAccount {
 		return limit.Holder{Name: string(wire.AdminAccount), Most: maxOfAdmins}
 	}
-	return limit.Holder{Name: string(who.Account), Most: maxOfAccount, Kept: keptOf}
+	return limit.Holder{Name: string(who.Account), Most: maxOfAccount, Kept: keptOf, Part: who.ID, MostOfPart: maxOfToken}
 }
 
 // take counts one more, and gives nil; or nothing, and the bound that it would be over.
@@ -312,7 +313,11 @@ func tooMany(w http.ResponseWriter, r *http.Request, reason, next string) {
 }
 
 // busy refuses who got no place in time: an account that has all it may have learns that it is its own requests.
-func (d *Door) busy(w http.ResponseWriter, r *http.Request, h limit.Holder) {
+func (d *Door) busy(w http.ResponseWriter, r *http.Request, who authz.Who, h limit.Holder) {
+	if h.MostOfPart > 0 && d.places.HoldsPart(h) >= h.MostOfPart {
+		tooMany(w, r, fmt.Sprintf("%s has %d requests at work, the most it may have", whose(who), h.MostOfPart), "ask for less at once")
+		return
+	}
 	if d.places.Holds(h.Name) >= h.Most {
 		tooMany(w, r, fmt.Sprintf("account %q has %d requests at work, the most it may have", h.Name, h.Most), "ask for less at once")
 		return

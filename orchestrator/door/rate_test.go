@@ -256,6 +256,35 @@ func TestPlacesOfAccounts(t *testing.T) {
 	}
 }
 
+// TestPlacesOfOneToken: a token whose requests are slow leaves places to the other tokens of its account, and is told that the limit is
+// its own.
+func TestPlacesOfOneToken(t *testing.T) {
+	b := opened(t)
+	slow, other := b.token("eve", "a"), b.token("eve", "b")
+	const sent = maxOfToken + 8
+	answers := make(chan string, sent)
+	for range sent {
+		go func() {
+			w, p := b.ask(slow, "GET", "/slow")
+			answers <- fmt.Sprint(w.Code, " ", p.Reason)
+		}()
+	}
+	for range sent - maxOfToken {
+		if a := <-answers; a != fmt.Sprintf(`429 token "a" has %d requests at work, the most it may have`, maxOfToken) {
+			t.Errorf("one that got no place: %s", a)
+		}
+	}
+	if w, p := b.ask(other, "POST", "/thing"); w.Code != 200 {
+		t.Errorf("another token of its account: %d %+v", w.Code, p)
+	}
+	close(b.held)
+	for range maxOfToken {
+		if a := <-answers; a != "200 " {
+			t.Errorf("one that was at work: %s", a)
+		}
+	}
+}
+
 // slowly is a body that does not come before it may.
 type slowly struct {
 	read *sync.WaitGroup
