@@ -205,7 +205,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		RotateGossip: o.loop.RotateGossip,
 		Metrics:      metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots, o.fleet.Met),
 		DryRun:       o.loop.DryRun, DryRunEdit: o.loop.DryRunEdit, Leaving: o.loop.Leaving, Target: o.loop.Target}
-	o.panel.SignOut = o.api.SignOut
+	o.panel.SignOut, o.panel.Admit = o.api.SignOut, o.api.Admit
 	o.panel.SignIn = func(ctx context.Context, in user.SignIn, from string) (user.SignedIn, error) {
 		return o.api.SignIn(ctx, in, from, "panel")
 	}

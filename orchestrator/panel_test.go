@@ -292,3 +292,23 @@ func TestPanelNotFound(t *testing.T) {
 	check("/panel/environments/hello", 404, "It was deleted", "/panel/operations/"+string(id))
 	check("/panel/operations/"+string(id), 200, "env.delete", "/panel/environments/hello")
 }
+
+// TestPanelPagesCount: a page counts as what is asked of the API with the same token, and says how much more may be asked.
+func TestPanelPagesCount(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1")
+	c.start()
+	v := c.visitor()
+	v.signIn(adminToken, "")
+	req, err := http.NewRequest("GET", "https://"+c.api+"/panel/environments", nil)
+	must(t, err)
+	for _, k := range v.cookies {
+		req.AddCookie(k)
+	}
+	resp, err := c.client.Transport.RoundTrip(req)
+	must(t, err)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("RateLimit"), `"token";r=`) {
+		t.Errorf("a page: %s %v", resp.Status, resp.Header)
+	}
+}

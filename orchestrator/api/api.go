@@ -103,6 +103,7 @@ type Server struct {
 
 	reading   readers // of access logs
 	exporting exports
+	door      *door.Door
 	api       huma.API
 	templates sync.RWMutex // held for reading while an environment is created, for writing while a template is deleted
 }
@@ -153,9 +154,14 @@ func (s *Server) Handler() http.Handler {
 	})
 	// What the API is like is no secret.
 	open := map[string]bool{"POST " + operator.Prefix + "/sessions": true}
-	d := &door.Door{Routes: mux, Public: "/openapi", Held: held, Open: open, Tokens: s.Tokens, Guesses: s.Guesses,
+	s.door = &door.Door{Routes: mux, Public: "/openapi", Held: held, Open: open, Tokens: s.Tokens, Guesses: s.Guesses,
 		Enter: s.enter, Log: s.Log}
-	return d.Handler()
+	return s.door.Handler()
+}
+
+// Admit lets a request in that is none of the API's, within the same limits. It comes after Handler.
+func (s *Server) Admit(w http.ResponseWriter, r *http.Request, who authz.Who) (leave func(), p *operator.Problem) {
+	return s.door.Admit(w, r, who)
 }
 
 // enter notes who asks, for the endpoints.

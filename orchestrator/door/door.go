@@ -74,7 +74,7 @@ type Door struct {
 	}
 }
 
-// Handler is the door with its Routes behind it.
+// Handler is the door with its Routes behind it. It comes before the first Admit.
 func (d *Door) Handler() http.Handler {
 	d.places.All = maxAtOnce
 	d.strangers.All, d.strangers.Each = maxStrangers, maxStranger
@@ -109,7 +109,8 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 		d.unknown(w, r, p)
 		return
 	}
-	if !d.paced(w, r, who) {
+	if p := d.paced(w, r, who); p != nil {
+		operator.WriteProblem(w, p)
 		return
 	}
 	if pattern == "" {
@@ -120,7 +121,7 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 	if d.Held[pattern] {
 		bounds := boundsOf(who, maxOpen, maxOpenOfAll, "sessions and watches open")
 		if over := d.take(d.mu.held, bounds); over != nil {
-			tooMany(w, r, over.reason(), "close some of them")
+			operator.WriteProblem(w, tooMany(w, r, over.reason(), "close some of them"))
 			return
 		}
 		defer d.give(d.mu.held, bounds)
@@ -133,21 +134,45 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 	if !d.whole(w, r, who) {
 		return
 	}
-	bounds := boundsOf(who, maxOfOne, maxOfAll, "requests at work or waiting")
-	if over := d.take(d.mu.working, bounds); over != nil {
-		tooMany(w, r, over.reason(), "ask for less at once")
-		return
-	}
-	defer d.give(d.mu.working, bounds)
-	h := holder(who)
-	leave, ok := d.places.Enter(ctx, h, maxQueue)
-	if !ok {
-		d.busy(w, r, who, h)
+	leave, p := d.place(w, r, who)
+	if p != nil {
+		operator.WriteProblem(w, p)
 		return
 	}
 	defer leave()
 	ctl.SetWriteDeadline(time.Now().Add(WriteLimit))
 	tagged(w, r.WithContext(ctx), d.Routes)
+}
+
+// place takes a place among the requests at work.
+func (d *Door) place(w http.ResponseWriter, r *http.Request, who authz.Who) (leave func(), p *operator.Problem) {
+	bounds := boundsOf(who, maxOfOne, maxOfAll, "requests at work or waiting")
+	if over := d.take(d.mu.working, bounds); over != nil {
+		return nil, tooMany(w, r, over.reason(), "ask for less at once")
+	}
+	h := holder(who)
+	left, ok := d.places.Enter(r.Context(), h, maxQueue)
+	if !ok {
+		d.give(d.mu.working, bounds)
+		return nil, d.busy(w, r, who, h)
+	}
+	return func() { left(); d.give(d.mu.working, bounds) }, nil
+}
+
+// Admit lets a request in that does not come to Routes, at the rate of who asks and with a place, or, of who is not known (the zero Who),
+// with one of those that need no token. It is as if they asked the API; a refusal has its headers in w. leave gives the place back.
+func (d *Door) Admit(w http.ResponseWriter, r *http.Request, who authz.Who) (leave func(), p *operator.Problem) {
+	if who.ID == "" {
+		leave, ok := d.strangers.Enter(limit.Addr(r.RemoteAddr))
+		if !ok {
+			return nil, tooMany(w, r, "many ask without a token at this moment", "try again in a moment")
+		}
+		return leave, nil
+	}
+	if p := d.paced(w, r, who); p != nil {
+		return nil, p
+	}
+	return d.place(w, r, who)
 }
 
 // whole reads the body of a request of who is known. Many that come slowly keep nothing else of theirs waiting, but no more are held for
@@ -158,7 +183,7 @@ func (d *Door) whole(w http.ResponseWriter, r *http.Request, who authz.Who) bool
 	}
 	bounds := boundsOf(who, maxBodies, maxBodies, "bodies on their way")
 	if over := d.take(d.mu.bodies, bounds); over != nil {
-		tooMany(w, r, over.reason(), "send less at once")
+		operator.WriteProblem(w, tooMany(w, r, over.reason(), "send less at once"))
 		return false
 	}
 	defer d.give(d.mu.bodies, bounds)
@@ -170,7 +195,7 @@ func (d *Door) open(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxOpenBody)
 	leave, ok := d.strangers.Enter(limit.Addr(r.RemoteAddr))
 	if !ok {
-		tooMany(w, r, "many ask without a token at this moment", "try again in a moment")
+		operator.WriteProblem(w, tooMany(w, r, "many ask without a token at this moment", "try again in a moment"))
 		return
 	}
 	defer leave()
@@ -305,26 +330,25 @@ func (d *Door) give(of map[string]int, bounds [2]bound) {
 	}
 }
 
-func tooMany(w http.ResponseWriter, r *http.Request, reason, next string) {
+func tooMany(w http.ResponseWriter, r *http.Request, reason, next string) *operator.Problem {
 	w.Header().Set("Retry-After", "1")
 	p := operator.NewProblem(operator.Unavailable, r.URL.Path, reason, next)
 	p.Status, p.Title = http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests)
-	operator.WriteProblem(w, p)
+	return p
 }
 
 // busy refuses who got no place in time: an account that has all it may have learns that it is its own requests.
-func (d *Door) busy(w http.ResponseWriter, r *http.Request, who authz.Who, h limit.Holder) {
-	if h.MostOfPart > 0 && d.places.HoldsPart(h) >= h.MostOfPart {
-		tooMany(w, r, fmt.Sprintf("%s has %d requests at work, the most it may have", whose(who), h.MostOfPart), "ask for less at once")
-		return
-	}
-	if d.places.Holds(h.Name) >= h.Most {
-		tooMany(w, r, fmt.Sprintf("account %q has %d requests at work, the most it may have", h.Name, h.Most), "ask for less at once")
-		return
+func (d *Door) busy(w http.ResponseWriter, r *http.Request, who authz.Who, h limit.Holder) *operator.Problem {
+	const next = "ask for less at once"
+	switch {
+	case h.MostOfPart > 0 && d.places.HoldsPart(h) >= h.MostOfPart:
+		return tooMany(w, r, fmt.Sprintf("%s has %d requests at work, the most it may have", whose(who), h.MostOfPart), next)
+	case d.places.Holds(h.Name) >= h.Most:
+		return tooMany(w, r, fmt.Sprintf("account %q has %d requests at work, the most it may have", h.Name, h.Most), next)
 	}
 	w.Header().Set("Retry-After", "2")
-	operator.WriteProblem(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("the orchestrator is busy with %d requests",
-		maxAtOnce), "try again in a moment"))
+	return operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("the orchestrator is busy with %d requests", maxAtOnce),
+		"try again in a moment")
 }
 
 // recover turns a panic of a handler into an answer; the connection's own abort goes through.

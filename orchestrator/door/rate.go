@@ -39,7 +39,7 @@ func whoseAll(who authz.Who) string {
 // paced lets a request in when its token and its account have not asked too fast, and says in the answer how much more they may
 // (draft-ietf-httpapi-ratelimit-headers). A refused one has begun nothing: it may be sent again, whatever it is, and
 // is known by its RateLimit-Policy.
-func (d *Door) paced(w http.ResponseWriter, r *http.Request, who authz.Who) bool {
+func (d *Door) paced(w http.ResponseWriter, r *http.Request, who authz.Who) *operator.Problem {
 	of := asks(who)
 	room, ok := d.rates.Take(of...)
 	name, rate, whose := "token", who.Rates.Token, whose(who)
@@ -52,11 +52,10 @@ func (d *Door) paced(w http.ResponseWriter, r *http.Request, who authz.Who) bool
 	wait := (room.Wait + time.Second - 1) / time.Second
 	w.Header().Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", name, room.Left, wait))
 	if ok {
-		return true
+		return nil
 	}
 	w.Header().Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", name, rate.Burst, max(rate.Burst/rate.PerSecond, 1)))
 	w.Header().Set("Retry-After", strconv.Itoa(int(wait)))
-	operator.WriteProblem(w, operator.TooMany(r.URL.Path, fmt.Sprintf("%s has the limit of %s, used up", whose, rate),
-		fmt.Sprintf("wait %d s, and ask less often", wait), room.Wait))
-	return false
+	return operator.TooMany(r.URL.Path, fmt.Sprintf("%s has the limit of %s, used up", whose, rate),
+		fmt.Sprintf("wait %d s, and ask less often", wait), room.Wait)
 }

@@ -285,6 +285,50 @@ func TestPlacesOfOneToken(t *testing.T) {
 	}
 }
 
+// TestAdmit: what is asked beside the API counts with what is asked of it: at the rate of who asks, and among their places; who is not
+// known has those of requests that need no token.
+func TestAdmit(t *testing.T) {
+	b := opened(t)
+	who, p := b.Tokens.Check(secret.Text(b.token("eve", "a")))
+	if p != nil {
+		t.Fatal(p)
+	}
+	admit := func(who authz.Who) (leave func(), status int, header http.Header) {
+		w := httptest.NewRecorder()
+		leave, p := b.Admit(w, httptest.NewRequest("GET", "/panel/", nil), who)
+		if p != nil {
+			return nil, p.Status, w.Header()
+		}
+		return leave, http.StatusOK, w.Header()
+	}
+	leave, status, header := admit(who)
+	if status != 200 || header.Get("RateLimit") == "" || b.places.Holds("eve") != 1 {
+		t.Errorf("one: %d %v, %d places", status, header, b.places.Holds("eve"))
+	}
+	leave()
+	if b.places.Holds("eve") != 0 || len(b.mu.working) != 0 {
+		t.Errorf("after it: %d places, %v at work", b.places.Holds("eve"), b.mu.working)
+	}
+	for range account.Rates.Token.Burst - 1 {
+		leave, status, _ := admit(who)
+		if status != 200 {
+			t.Fatalf("within its rate: %d", status)
+		}
+		leave()
+	}
+	if _, status, header := admit(who); status != 429 || header.Get("Retry-After") != "1" {
+		t.Errorf("beyond its rate: %d %v", status, header)
+	}
+	for range maxStranger {
+		if _, status, _ := admit(authz.Who{}); status != 200 {
+			t.Fatalf("a stranger: %d", status)
+		}
+	}
+	if _, status, header := admit(authz.Who{}); status != 429 || header.Get("Retry-After") == "" {
+		t.Errorf("one stranger more: %d %v", status, header)
+	}
+}
+
 // slowly is a body that does not come before it may.
 type slowly struct {
 	read *sync.WaitGroup

@@ -43,9 +43,11 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 type Panel struct {
 	Tokens  *authz.Tokens
 	Guesses *authz.Guesses // slows down wrong tokens; nil: nobody does
-	World   func(wire.Account) world.World
-	Log     *slog.Logger
-	Now     func() time.Time
+	// Admit lets a request in within the limits of who asks (the zero Who: nobody who is known); leave ends it. Nil lets in all.
+	Admit func(w http.ResponseWriter, r *http.Request, who authz.Who) (leave func(), p *operator.Problem)
+	World func(wire.Account) world.World
+	Log   *slog.Logger
+	Now   func() time.Time
 
 	// SignIn begins a session of a user, SignOut ends it; both are on record.
 	SignIn  func(ctx context.Context, s user.SignIn, from string) (user.SignedIn, error)
@@ -103,6 +105,15 @@ func (p *Panel) Handler() http.Handler {
 		c := http.NewResponseController(w)
 		c.SetReadDeadline(p.Now().Add(30 * time.Second))
 		c.SetWriteDeadline(p.Now().Add(30 * time.Second))
+		if p.Admit != nil {
+			who, _ := p.who(r)
+			leave, refused := p.Admit(w, r, who)
+			if refused != nil {
+				http.Error(w, refused.Reason+"; "+refused.Next, refused.Status)
+				return
+			}
+			defer leave()
+		}
 		mux.ServeHTTP(w, r)
 	}))
 }

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/authz"
 )
 
 func TestOver(t *testing.T) {
@@ -100,6 +103,36 @@ func TestWhoNever(t *testing.T) {
 		}
 		if who, ended := p.who(r); who.ID != "" || ended != want {
 			t.Errorf("%.80q: %+v, %q, want %q", value, who, ended, want)
+		}
+	}
+}
+
+// TestPanelAdmits: each request is let in within the limits of who asks, and is refused before anything is looked at.
+func TestPanelAdmits(t *testing.T) {
+	held, full := 0, false
+	var asked []string
+	p := &Panel{Now: time.Now, Admit: func(w http.ResponseWriter, _ *http.Request, who authz.Who) (func(), *operator.Problem) {
+		if asked = append(asked, who.ID); full {
+			w.Header().Set("Retry-After", "1")
+			return nil, operator.TooMany("x", "it asks too often", "wait", time.Second)
+		}
+		held++
+		return func() { held-- }, nil
+	}}
+	h := p.Handler()
+	get := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		return w
+	}
+	if w := get("/panel/assets/panel.css"); w.Code != http.StatusOK || len(asked) != 1 || asked[0] != "" || held != 0 {
+		t.Errorf("within the limits: %d, %q, %d held", w.Code, asked, held)
+	}
+	full = true
+	for _, path := range []string{"/panel/assets/panel.css", "/panel/login", "/panel/", "/panel/link/0123"} {
+		if w := get(path); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" ||
+			!strings.Contains(w.Body.String(), "it asks too often") {
+			t.Errorf("%s, beyond the limits: %d %s", path, w.Code, w.Body)
 		}
 	}
 }

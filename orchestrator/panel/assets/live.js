@@ -40,6 +40,7 @@ function swap(html) {
 // trouble is what to say of an answer, or of none, that tells nothing of the page's object.
 function trouble(status) {
   if (status === 0) return "The orchestrator does not answer.";
+  if (status === 429) return "Too much is asked at this moment; this page goes on by itself.";
   if (status >= 502 && status <= 504) return "The orchestrator can't answer just now.";
   return `The orchestrator answers with an error (${status}); its log says more: hnctl node logs --component orchestrator.`;
 }
