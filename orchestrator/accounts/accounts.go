@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/shares"
 	"hardnode.dev/orchestrator/store"
 )
@@ -168,6 +169,11 @@ func (d *Desk) Change(ctx context.Context, name wire.Account, c account.ChangeAc
 			rec.Contact = *c.Contact
 		}
 		rec.Limits = limited(rec.Limits, c.Limits)
+		if c.State != nil && rec.State == account.Closing && *c.State != account.Closing {
+			if p := owned(tx, name); p != nil {
+				return p
+			}
+		}
 		if c.State != nil {
 			rec = moved(rec, *c.State, c.Reason, c.Days, d.now())
 		}
@@ -178,6 +184,32 @@ func (d *Desk) Change(ctx context.Context, name wire.Account, c account.ChangeAc
 		return out, err
 	}
 	return d.Get(wire.AdminAccount, name)
+}
+
+// owned is nil unless people are in an account and none of them owns it: the last owner may leave while it is closing, and there it stays.
+func owned(tx *store.Tx, name wire.Account) *operator.Problem {
+	people := 0
+	for _, u := range store.Users.Refs(tx.View()) {
+		if u.Service || u.Role(name) == "" {
+			continue
+		}
+		if people++; u.Role(name) == user.Owner {
+			return nil
+		}
+	}
+	if people == 0 {
+		return nil
+	}
+	return operator.NewProblem(operator.Conflict, "accounts/"+string(name), "it has people and no owner: the last one left while it was "+
+		"closing", "make one first: hnctl user role USER owner --account "+string(name))
+}
+
+// There is nil in a transaction in which there is an account of that name, and has it fail when that goes meanwhile.
+func There(tx *store.Tx, name wire.Account) *operator.Problem {
+	if _, ok := store.Accounts.Read(tx, string(name)); ok || name.Owner() == wire.AdminAccount || known(tx.View(), name) {
+		return nil
+	}
+	return none(name)
 }
 
 // limited is limits with those of change in place of the earlier ones; nil in it takes one away.

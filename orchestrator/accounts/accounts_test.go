@@ -242,6 +242,75 @@ func TestTrashIsCounted(t *testing.T) {
 	}
 }
 
+// TestReopenedWithoutOwner: an account whose last owner left while it was closing goes on being closed until it has another one.
+func TestReopenedWithoutOwner(t *testing.T) {
+	b := opened(t)
+	b.made(account.NewAccount{Name: "acme"})
+	member := func(role user.Role) {
+		b.put(func(tx *store.Tx) {
+			store.Users.Put(tx, "dev@example.com", store.User{ID: "u-1", Mail: "dev@example.com",
+				Members: []store.Member{{Name: "acme", Role: role}}})
+		})
+	}
+	b.put(func(tx *store.Tx) {
+		store.Users.Put(tx, store.ServiceKey("acme", "ci"), store.User{ID: "u-2", Mail: store.ServiceMail("acme", "ci"), Service: true,
+			Members: []store.Member{{Name: "acme", Role: user.Owner}}})
+	})
+	reopen := account.ChangeAccount{State: to(account.Active)}
+	b.changed("acme", account.ChangeAccount{State: to(account.Closing)})
+	b.changed("acme", reopen) // nobody is in it, as when it was made
+	b.changed("acme", account.ChangeAccount{State: to(account.Closing)})
+	member(user.Developer)
+	for _, state := range []account.State{account.Active, account.Suspended} {
+		_, err := b.Change(t.Context(), "acme", account.ChangeAccount{State: to(state)})
+		problem(t, err, operator.Conflict, "accounts/acme", "it has people and no owner")
+	}
+	b.changed("acme", account.ChangeAccount{State: to(account.Closing), Reason: "still"})
+	member(user.Owner)
+	if a := b.changed("acme", reopen); a.State != account.Active {
+		t.Errorf("with an owner it is %+v", a)
+	}
+}
+
+// TestThere: an account that is erased is not there in the transaction that makes something of it.
+func TestThere(t *testing.T) {
+	b := opened(t)
+	b.made(account.NewAccount{Name: "acme"})
+	b.put(func(tx *store.Tx) {
+		for _, name := range []wire.Account{"acme", "admin"} {
+			if p := There(tx, name); p != nil {
+				t.Error(p)
+			}
+		}
+	})
+	b.put(func(tx *store.Tx) { store.Accounts.Delete(tx, "acme") })
+	b.put(func(tx *store.Tx) {
+		if p := There(tx, "acme"); p == nil || p.Code != operator.NotFound {
+			t.Errorf("after it was erased: %v", p)
+		}
+		store.Tokens.Put(tx, "hash", store.Token{ID: "old", Hash: "hash", Account: "acme"})
+	})
+	b.put(func(tx *store.Tx) {
+		if p := There(tx, "acme"); p != nil {
+			t.Errorf("one that came with a token: %v", p)
+		}
+	})
+	tries := 0
+	if _, err := b.Store.Update(t.Context(), func(tx *store.Tx) error {
+		p := There(tx, "shop")
+		if tries++; tries == 1 && p == nil || tries > 1 && p != nil {
+			t.Errorf("try %d: %v", tries, p)
+		}
+		if tries == 1 { // it is made meanwhile
+			b.made(account.NewAccount{Name: "shop"})
+		}
+		store.Numbers.Put(tx, "x", store.Number{})
+		return nil
+	}); err != nil || tries != 2 {
+		t.Errorf("%d tries: %v", tries, err)
+	}
+}
+
 // TestTemplatesOf: the template that a name means is found as among all there are.
 func TestTemplatesOf(t *testing.T) {
 	b := opened(t)

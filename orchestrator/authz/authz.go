@@ -40,7 +40,7 @@ const (
 	Platform Scope = "platform" // what Exec is, in the platform's own containers: the issuing CA's key is there
 )
 
-// MaxTokens is how many an account may have, those that ended with their makers and are kept for a while among them.
+// MaxTokens is how many an account may have; of those that ended with their makers as many are kept beside them, the latest.
 const MaxTokens = 1000
 
 // AdminID and PatcherID are the tokens that came with the cluster.
@@ -192,6 +192,17 @@ func (t *Tokens) Create(ctx context.Context, by Who, of wire.Account, n operator
 	return t.create(ctx, by, of, n, func(tx *store.Tx) (*store.Maker, *operator.Problem) { return MakerOf(tx, by) })
 }
 
+// CreateIn is Create of a token of another account, which is there, by the same transaction.
+func (t *Tokens) CreateIn(ctx context.Context, by Who, of wire.Account, n operator.NewToken,
+	there func(*store.Tx) *operator.Problem) (operator.MadeToken, error) {
+	return t.create(ctx, by, of, n, func(tx *store.Tx) (*store.Maker, *operator.Problem) {
+		if p := there(tx); p != nil {
+			return nil, p
+		}
+		return MakerOf(tx, by)
+	})
+}
+
 // CreateOf is Create of a token of a service, whose maker that is.
 func (t *Tokens) CreateOf(ctx context.Context, by Who, service store.User, n operator.NewToken) (operator.MadeToken, error) {
 	in, _ := service.Only()
@@ -263,23 +274,27 @@ func (t *Tokens) create(ctx context.Context, by Who, of wire.Account, n operator
 		}
 		rec.Maker = maker
 		Counted(tx, rec.Account)
-		has, oldest := 0, store.Token{}
+		has, ended, oldest := 0, 0, store.Token{}
 		for o := range store.TokensIn.Of(tx.View(), string(rec.Account.Owner())) {
 			if o.Name == rec.Name && o.Over == nil {
 				return operator.NewProblem(operator.Conflict, "tokens/"+rec.Name, "a token of that name exists",
 					"choose another name, or revoke it first")
 			}
-			if has++; o.Over != nil && (oldest.Over == nil || o.Over.At.Before(oldest.Over.At)) {
+			if o.Over == nil {
+				has++
+				continue
+			}
+			if ended++; oldest.Over == nil || o.Over.At.Before(oldest.Over.At) {
 				oldest = o
 			}
 		}
 		switch {
-		case has < MaxTokens || rec.Account.Owner() == wire.AdminAccount:
-		case oldest.Over != nil: // what has ended makes room
-			store.Tokens.Delete(tx, oldest.Hash)
-		default:
+		case rec.Account.Owner() == wire.AdminAccount:
+		case has >= MaxTokens:
 			return operator.NewProblem(operator.Exhausted, "tokens/"+rec.Name, fmt.Sprintf("limit tokens: account %s may have %d, "+
 				"and has them", rec.Account.Owner(), MaxTokens), "revoke what is not needed: hnctl token list")
+		case ended >= MaxTokens: // whoever read of it did
+			store.Tokens.Delete(tx, oldest.Hash)
 		}
 		store.Tokens.Put(tx, rec.Hash, rec)
 		return nil

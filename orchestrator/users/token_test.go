@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
@@ -263,7 +264,8 @@ func TestLastToken(t *testing.T) {
 	}
 }
 
-// TestTokensHaveALimit: an account has so many tokens and no more; what has ended makes room, and another account has its own.
+// TestTokensHaveALimit: an account has so many tokens and no more; what has ended takes none of them and is kept beside them, the latest;
+// another account has its own.
 func TestTokensHaveALimit(t *testing.T) {
 	b := opened(t)
 	admin := b.setup()
@@ -285,8 +287,9 @@ func TestTokensHaveALimit(t *testing.T) {
 	}
 	put(0, 500, nil)
 	put(500, authz.MaxTokens-1, nil)
-	put(authz.MaxTokens-1, authz.MaxTokens, &store.TokenOver{At: b.now, Why: "x"})
-	if err := create("acme", "in the place of what ended"); err != nil {
+	put(2000, 2500, &store.TokenOver{At: b.now, Why: "x"})
+	put(2500, 2000+authz.MaxTokens, &store.TokenOver{At: b.now.Add(time.Second), Why: "x"})
+	if err := create("acme", "the last"); err != nil {
 		t.Fatal(err)
 	}
 	p := refused(t, create("acme", "more"), http.StatusInsufficientStorage)
@@ -296,8 +299,14 @@ func TestTokensHaveALimit(t *testing.T) {
 	if err := create("shop", "more"); err != nil {
 		t.Error(err)
 	}
-	if n := len(b.Tokens.List("acme")); n != authz.MaxTokens {
-		t.Errorf("it has %d", n)
+	ended := 0
+	for _, x := range b.Tokens.List("acme") {
+		if !x.Ended.IsZero() {
+			ended++
+		}
+	}
+	if n := len(b.Tokens.List("acme")); n != 2*authz.MaxTokens-1 || ended != authz.MaxTokens-1 {
+		t.Errorf("it has %d, %d of them ended", n, ended)
 	}
 	if err := b.Tokens.Revoke(t.Context(), "t7", "acme"); err != nil {
 		t.Fatal(err)
