@@ -172,6 +172,10 @@ func TestFortyWays(t *testing.T) {
 	}
 
 	// What is kept for one caller is none for another: an entity tag, an idempotency key, a session's account.
+	resp, _ := c.do(c.client, "GET", "/api/v1/environments", nil)
+	if resp, _ := c.do(c.client, "GET", "/api/v1/environments", nil, "If-None-Match", resp.Header.Get("ETag")); resp.StatusCode != 304 {
+		t.Errorf("with the tag of its own list: %s", resp.Status)
+	}
 	if resp, text := c.do(c.client, "GET", "/api/v1/environments", nil, "If-None-Match", listTag); resp.StatusCode != 200 ||
 		!strings.Contains(text, "mine") {
 		t.Errorf("with the tag of another's list: %s %s", resp.Status, text)

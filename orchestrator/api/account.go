@@ -11,7 +11,9 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/accounts"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/store"
 )
 
 // accountOperations are those on accounts and their groups.
@@ -59,7 +61,7 @@ type changeAccountInput struct {
 }
 
 func (s *Server) changeAccount(ctx context.Context, c caller, in *changeAccountInput) (out account.Account, err error) {
-	return out, s.do(c, "account.change", "accounts/"+string(in.Account)+changes(in.Body), func() (err error) {
+	return out, s.doOf(c, in.Account, "account.change", "accounts/"+string(in.Account)+changes(in.Body), func() (err error) {
 		out, err = s.Accounts.Change(ctx, in.Account, in.Body)
 		return err
 	})
@@ -92,8 +94,10 @@ func (s *Server) createAccountToken(ctx context.Context, c caller, in *accountTo
 	if _, err := s.Accounts.Get(c.Account, in.Account); err != nil {
 		return made, err
 	}
-	return made, s.do(c, "token.create", "accounts/"+string(in.Account)+"/tokens/"+in.Body.Name, func() (err error) {
-		made, err = s.Tokens.Create(ctx, c.Who, in.Account, in.Body)
+	return made, s.doOf(c, in.Account, "token.create", "accounts/"+string(in.Account)+"/tokens/"+in.Body.Name, func() (err error) {
+		made, err = s.Tokens.CreateIn(ctx, c.Who, in.Account, in.Body, func(tx *store.Tx) *operator.Problem {
+			return accounts.There(tx, in.Account)
+		})
 		return err
 	})
 }
@@ -104,8 +108,8 @@ func (s *Server) listAccountGroups(_ context.Context, _ caller, in *PageInput) (
 
 // said names the rates that are set, for the audit.
 func said(r account.APIRates) string {
-	if r == (account.APIRates{}) {
-		return ""
+	if r == (account.APIRates{}) { // it takes away what was set
+		return " (API limit: as usual)"
 	}
 	return fmt.Sprintf(" (API limit: token %s, account %s)", cmp.Or(r.Token.Short(), "as usual"), cmp.Or(r.Account.Short(), "as usual"))
 }

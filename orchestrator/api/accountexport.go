@@ -103,11 +103,7 @@ func (s *Server) accountExport() {
 		if in.Secrets {
 			what += " (with the values of secret variables)"
 		}
-		record := c.record("account.export", what)
-		if c.Account != a.Name { // its owners read it
-			record.With = a.Name
-		}
-		if err := s.Audit.Do(record, func() error { return nil }); err != nil {
+		if err := s.doOf(c, a.Name, "account.export", what, func() error { return nil }); err != nil {
 			leave()
 			return nil, err
 		}

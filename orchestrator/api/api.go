@@ -137,6 +137,11 @@ func (s *Server) do(c caller, what, object string, effect func() error) error {
 	return s.Audit.Do(c.record(what, object), effect)
 }
 
+// doOf is do of something of an account: where those who run the cluster do it, that account's record has it too.
+func (s *Server) doOf(c caller, of wire.Account, what, object string, effect func() error) error {
+	return s.Audit.Do(c.recordOf(of, what, object), effect)
+}
+
 // Handler is the API, everything below /api/, and /openapi.json and /metrics.
 func (s *Server) Handler() http.Handler {
 	mux, held := http.NewServeMux(), map[string]bool{}

@@ -109,6 +109,15 @@ func (c caller) record(what, object string) operator.Audit {
 	return a
 }
 
+// recordOf is record of something of an account, which reads of it where those who run the cluster do it.
+func (c caller) recordOf(of wire.Account, what, object string) operator.Audit {
+	a := c.record(what, object)
+	if of = of.Owner(); c.Account.Owner() == wire.AdminAccount && of != wire.AdminAccount {
+		a.With = of
+	}
+	return a
+}
+
 // asker is who asks, as an operation names them: to another account a guest is their account alone.
 func (c caller) asker() string {
 	if c.guest != nil {

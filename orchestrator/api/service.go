@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/authz"
@@ -30,7 +31,8 @@ func (s *Server) addService(ctx context.Context, c caller, in *body[user.NewServ
 	if of == "" {
 		of = c.Account
 	}
-	return out, s.do(c, "service.add", "accounts/"+string(of)+"/services/"+in.Body.Name+" ("+string(in.Body.Role)+")", func() (err error) {
+	object := "accounts/" + string(of) + "/services/" + in.Body.Name + " (" + string(in.Body.Role) + ")"
+	return out, s.doOf(c, of, "service.add", object, func() (err error) {
 		out, err = s.Users.AddService(ctx, c.Who, in.Body)
 		return err
 	})
@@ -41,9 +43,18 @@ type serviceInput struct {
 }
 
 func (s *Server) removeService(ctx context.Context, c caller, in *serviceInput) (*none, error) {
-	return nil, s.leaves(c, "service.remove", "services/"+in.Service, func() ([]store.Token, error) {
+	of, object := s.serviceNamed(c, in.Service)
+	return nil, s.leaves(c, of, "service.remove", object, func() ([]store.Token, error) {
 		return s.Users.RemoveService(ctx, c.Who, in.Service)
 	})
+}
+
+// serviceNamed is the account of a service that a caller sees, and how the record names it: an id says neither.
+func (s *Server) serviceNamed(c caller, which string) (of wire.Account, object string) {
+	if x, ok := s.Users.Service(c.Account, which); ok {
+		return x.Account, "accounts/" + string(x.Account) + "/services/" + x.Name
+	}
+	return c.Account, "services/" + which
 }
 
 type serviceTokenInput struct {
@@ -52,7 +63,8 @@ type serviceTokenInput struct {
 }
 
 func (s *Server) createServiceToken(ctx context.Context, c caller, in *serviceTokenInput) (made operator.MadeToken, err error) {
-	return made, s.do(c, "token.create", "services/"+in.Service+"/tokens/"+in.Body.Name, func() (err error) {
+	of, object := s.serviceNamed(c, in.Service)
+	return made, s.doOf(c, of, "token.create", object+"/tokens/"+in.Body.Name, func() (err error) {
 		made, err = s.Users.ServiceToken(ctx, c.Who, in.Service, in.Body)
 		return err
 	})

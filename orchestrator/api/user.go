@@ -213,15 +213,17 @@ func (s *Server) getUser(_ context.Context, c caller, in *userInput) (user.User,
 }
 
 func (s *Server) createUser(ctx context.Context, c caller, in *body[user.NewUser]) (out user.User, err error) {
-	return out, s.do(c, "user.create", "users/"+user.Normal(in.Body.Mail)+" ("+string(in.Body.Role)+" of "+string(in.Body.Account)+")",
-		func() (err error) {
-			out, err = s.Users.Create(ctx, in.Body, c.Name)
-			return err
-		})
+	object := "users/" + user.Normal(in.Body.Mail) + " (" + string(in.Body.Role) + " of " + string(in.Body.Account) + ")"
+	return out, s.doOf(c, in.Body.Account, "user.create", object, func() (err error) {
+		out, err = s.Users.Create(ctx, in.Body, c.Name)
+		return err
+	})
 }
 
 func (s *Server) deleteUser(ctx context.Context, c caller, in *userInput) (*none, error) {
-	return nil, s.leaves(c, "user.delete", "users/"+in.User, func() ([]store.Token, error) { return s.Users.Delete(ctx, in.User) })
+	return nil, s.leaves(c, c.Account, "user.delete", "users/"+in.User, func() ([]store.Token, error) {
+		return s.Users.Delete(ctx, in.User)
+	})
 }
 
 func (s *Server) resetFactor(ctx context.Context, c caller, in *userInput) (*none, error) {
@@ -244,28 +246,30 @@ type setMemberInput struct {
 }
 
 func (s *Server) setMember(ctx context.Context, c caller, in *setMemberInput) (out user.User, err error) {
-	return out, s.do(c, "user.role", "accounts/"+string(in.Account)+"/users/"+in.User+" ("+string(in.Body.Role)+")", func() (err error) {
+	object := "accounts/" + string(in.Account) + "/users/" + in.User + " (" + string(in.Body.Role) + ")"
+	return out, s.doOf(c, in.Account, "user.role", object, func() (err error) {
 		out, err = s.Users.SetMember(ctx, c.Who, in.Account, in.User, in.Body.Role)
 		return err
 	})
 }
 
 func (s *Server) removeMember(ctx context.Context, c caller, in *MemberInput) (*none, error) {
-	return nil, s.leaves(c, "user.remove", "accounts/"+string(in.Account)+"/users/"+in.User, func() ([]store.Token, error) {
+	return nil, s.leaves(c, in.Account, "user.remove", "accounts/"+string(in.Account)+"/users/"+in.User, func() ([]store.Token, error) {
 		return s.Users.RemoveMember(ctx, c.Who, in.Account, in.User)
 	})
 }
 
-// leaves audits that a user leaves, and each token that ends with them.
-func (s *Server) leaves(c caller, what, object string, effect func() ([]store.Token, error)) error {
+// leaves audits that a user leaves an account, and each token that ends with them, which the account of the token reads of.
+func (s *Server) leaves(c caller, of wire.Account, what, object string, effect func() ([]store.Token, error)) error {
 	var ended []store.Token
-	err := s.do(c, what, object, func() (err error) {
+	err := s.doOf(c, of, what, object, func() (err error) {
 		ended, err = effect()
 		return err
 	})
 	for _, t := range ended {
-		err = errors.Join(err, s.Audit.Write(operator.Audit{Who: c.Name, Account: c.Account, User: c.User, From: c.from, What: "token.end",
-			Object: "tokens/" + t.ID, Result: "ok: " + t.Over.Why}))
+		a := c.recordOf(t.Account, "token.end", "tokens/"+t.ID)
+		a.Result = "ok: " + t.Over.Why
+		err = errors.Join(err, s.Audit.Write(a))
 	}
 	return err
 }

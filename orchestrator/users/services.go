@@ -50,6 +50,16 @@ func service(v *store.View, u store.User) user.Service {
 	return out
 }
 
+// Service is a service that a caller's account sees, by id, or by name among the account's own.
+func (d *Desk) Service(caller wire.Account, which string) (out user.Service, ok bool) {
+	v := d.Store.View()
+	u, ok := findService(v, caller, which)
+	if !ok {
+		return out, false
+	}
+	return service(v, u), true
+}
+
 // Services are all services that a caller's account sees, by account and name.
 func (d *Desk) Services(caller wire.Account) []user.Service {
 	v := d.Store.View()
@@ -83,11 +93,17 @@ func (d *Desk) AddService(ctx context.Context, w authz.Who, n user.NewService) (
 	}
 	raw := make([]byte, 8)
 	rand.Read(raw) // never fails (crypto/rand)
-	now := d.now()
+	now, by := d.now(), w.Name
+	if w.Account.Owner() != n.Account.Owner() {
+		by = "those who run the cluster"
+	}
 	u := store.User{ID: "u-" + hex.EncodeToString(raw), Mail: store.ServiceMail(n.Account, n.Name), Name: n.Name, Service: true,
-		Created: now, By: w.Name, Members: []store.Member{{Name: n.Account, Role: n.Role, Since: now, By: w.Name}}}
+		Created: now, By: by, Members: []store.Member{{Name: n.Account, Role: n.Role, Since: now, By: by}}}
 	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
 		if p := d.accountThere(tx, n.Account); p != nil {
+			if w.Account.Owner() != wire.AdminAccount {
+				p.Next = "ask those who run the cluster to make its record: hnctl account create " + string(n.Account)
+			}
 			return p
 		}
 		if _, p := authz.MakerOf(tx, w); p != nil { // they may have left since they were let in

@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -197,12 +198,23 @@ func TestServiceTokenWhileRemoved(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 4 {
 			wg.Go(func() {
-				b.ServiceToken(context.WithoutCancel(t.Context()), admin, made.ID, operator.NewToken{Name: fmt.Sprint("t", i),
+				_, err := b.ServiceToken(context.WithoutCancel(t.Context()), admin, made.ID, operator.NewToken{Name: fmt.Sprint("t", i),
 					Scopes: []string{"read"}})
+				var p *operator.Problem
+				if err != nil && (!errors.As(err, &p) || p.Code != operator.NotFound) { // it came after the service had gone
+					t.Error(err)
+				}
 			})
 		}
-		wg.Go(func() { b.RemoveService(t.Context(), admin, made.ID) })
+		wg.Go(func() {
+			if _, err := b.RemoveService(t.Context(), admin, made.ID); err != nil {
+				t.Error(err)
+			}
+		})
 		wg.Wait()
+		if _, ok := b.Service(wire.AdminAccount, made.ID); ok {
+			t.Fatal("the service was not removed")
+		}
 		for _, r := range store.Tokens.All(b.Store.View()) {
 			if _, p := b.Tokens.CheckHash(r.Hash); r.ID != authz.AdminID && p == nil {
 				t.Errorf("token %s outlived its service", r.Name)
