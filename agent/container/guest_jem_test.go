@@ -4,6 +4,7 @@ package container
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 
@@ -17,9 +18,19 @@ import (
 // callJEM calls JEM in a container as the host does for somebody outside.
 func callJEM(t *testing.T, r *Runtime, id wire.CTID, told jem.Told, req host.JEMRequest) (jem.Reply, host.Exit) {
 	t.Helper()
+	return callJEMWith(t, r, id, told, req, "")
+}
+
+// callJEMWith is callJEM with what is sent along.
+func callJEMWith(t *testing.T, r *Runtime, id wire.CTID, told jem.Told, req host.JEMRequest, in string) (jem.Reply, host.Exit) {
+	t.Helper()
 	var calls jemcall.Calls
 	var out bytes.Buffer
-	exit, err := calls.Carry(deadline(t), id, req, told, nil, &out, r.Exec)
+	var along io.ReadCloser
+	if in != "" {
+		along = io.NopCloser(strings.NewReader(in))
+	}
+	exit, err := calls.Carry(deadline(t), id, req, told, along, &out, r.Exec)
 	if err != nil {
 		t.Errorf("jem %s %s %v: %v", req.Module, req.Action, req.Args, err)
 		return jem.Reply{}, exit

@@ -180,7 +180,7 @@ func useStorage(t *testing.T, layouts string) {
 }
 
 // useDebian: what can be seen of a full OS without booting it: its units are right, root gets in by key alone, and no key and no identity
-// is in the image. Its boot is what qemu-tests/system shows of such a root.
+// is in the image. Its boot is qemu-tests/system TestDebianTemplate.
 func useDebian(t *testing.T, layouts string) {
 	b := newBox(t, layouts, "debian")
 	for _, f := range []string{"/etc/ssh/ssh_host_ed25519_key", "/var/lib/dbus/machine-id"} {
