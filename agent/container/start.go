@@ -48,6 +48,7 @@ type start struct {
 	*StartSpec
 	profile profile.Settings
 	systemd bool // it is what the image's first program is
+	roomy   bool // the layer's quota is larger than it should be, until it runs
 	req     call.Start
 	files   []*os.File // descriptors for the request, in its order after the first three
 	mapped  []*os.File // those of them whose ids are mapped into the container's range
@@ -150,7 +151,11 @@ func (s *start) cgroupStep(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	list := limits.Settings(s.Limits, s.CPUMaxMicros, s.disks())
+	var disks []string
+	if limits.OfDisks(s.Limits) { // a new cgroup has none for any disk
+		disks = s.disks()
+	}
+	list := limits.Settings(s.Limits, s.CPUMaxMicros, disks)
 	if s.cgroupDir, err = cgroup.Make(s.cgroup(s.CTID), list, s.Profile == host.ProfileSystem, s.UIDBase, devs); err != nil {
 		return err
 	}
@@ -180,13 +185,19 @@ func (s *start) layerStep(context.Context) error {
 	if err := s.snaps.Settle(s.CTID, s.data.Home(s.CTID)); err != nil { // a cut may have ended a restore
 		return err
 	}
-	layer, made, err := s.data.Layer(s.CTID, s.Generation, startQuota(s.Limits.DiskBytes))
+	layer, made, err := s.data.Layer(s.CTID, s.Generation, s.Limits.DiskBytes, startRoom)
 	if err != nil {
 		return err
 	}
 	s.done.close(layer)
 	if made {
 		s.undo.add(func() error { return s.data.DropLayer(s.CTID, s.Generation) })
+	}
+	s.roomy = s.Limits.DiskBytes > 0 && (!made || s.Limits.DiskBytes < startRoom)
+	if s.roomy && made {
+		if err := s.data.SetLayerQuota(s.CTID, s.Generation, s.Limits.DiskBytes+startRoom); err != nil {
+			return err
+		}
 	}
 	s.layer, err = s.tree(layer, sys.NoDev)
 	return err
@@ -372,7 +383,7 @@ func (s *start) network(ctx context.Context) error {
 }
 
 func (s *start) run(ctx context.Context) (err error) {
-	if s.record, err = s.held.Go(ctx); err != nil || s.Limits.DiskBytes <= 0 {
+	if s.record, err = s.held.Go(ctx); err != nil || !s.roomy {
 		return err
 	}
 	if err := s.data.SetLayerQuota(s.CTID, s.Generation, s.Limits.DiskBytes); err != nil { // the next look at its limits sets it
@@ -381,13 +392,9 @@ func (s *start) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// startQuota is a layer's quota while its container starts: a full one takes no mount points and no overlay then (it would be read-only).
-func startQuota(bytes int64) int64 {
-	if bytes <= 0 {
-		return 0
-	}
-	return bytes + 4<<20
-}
+// startRoom is what a layer's quota is larger by while its container starts, in bytes: a full one takes no mount points and no overlay
+// then (it would be read-only). A new one is not full, unless its quota is smaller than this.
+const startRoom = 4 << 20
 
 // dropOlder deletes layers of other generations; if that fails the container runs all the same, and Observe shows what is left.
 func (r *Runtime) dropOlder(id wire.CTID, keep int64) {

@@ -42,7 +42,7 @@ func (s *Store) Volume(ctx context.Context, id wire.CTID, w Wanted) (dir *os.Fil
 	if err := wire.Label("volume name", w.Name, 63); err != nil {
 		return nil, false, err
 	}
-	return s.subvolume(id, VolumeName(w.Name), w.Bytes, w.Bytes, func(d *os.File) error {
+	return s.subvolume(id, VolumeName(w.Name), w.Bytes, 0, func(d *os.File) error {
 		if w.NoCOW {
 			if err := WriteInPlace(d); err != nil {
 				return err

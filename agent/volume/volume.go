@@ -111,9 +111,10 @@ func (s *Store) Contents(id wire.CTID) (Contents, error) {
 	return c, nil
 }
 
-// Layer opens the layer of a generation, made if missing, and sets its quota. made tells whether this call made it.
-func (s *Store) Layer(id wire.CTID, generation, bytes int64) (dir *os.File, made bool, err error) {
-	return s.subvolume(id, LayerName(generation), bytes, 0, func(d *os.File) error {
+// Layer opens the layer of a generation, made if missing, and sets its quota: one that was there, and may be full, has room bytes more.
+// made tells whether this call made it.
+func (s *Store) Layer(id wire.CTID, generation, bytes, room int64) (dir *os.File, made bool, err error) {
+	return s.subvolume(id, LayerName(generation), bytes, room, func(d *os.File) error {
 		for _, n := range []string{"u", "w"} {
 			if err := unix.Mkdirat(int(d.Fd()), n, 0o755); err != nil {
 				return fmt.Errorf("make %q in layer of container %s: %w", n, id, err)
@@ -123,9 +124,9 @@ func (s *Store) Layer(id wire.CTID, generation, bytes int64) (dir *os.File, made
 	})
 }
 
-// subvolume opens one, or makes it under another name and renames it when fill, which may write within bytes, is done: what has its name
-// is whole.
-func (s *Store) subvolume(id wire.CTID, name string, bytes, within int64, fill func(*os.File) error) (dir *os.File, made bool, err error) {
+// subvolume opens one, or makes it under another name and renames it when fill, which may write within its quota, is done: what has its
+// name is whole. One that was there has room bytes more than its quota.
+func (s *Store) subvolume(id wire.CTID, name string, bytes, room int64, fill func(*os.File) error) (dir *os.File, made bool, err error) {
 	if err := os.Mkdir(s.Home(id), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, false, fmt.Errorf("make directory of container %s: %w", id, err)
 	}
@@ -134,61 +135,66 @@ func (s *Store) subvolume(id wire.CTID, name string, bytes, within int64, fill f
 		return nil, false, err
 	}
 	defer home.Close()
-	path := filepath.Join(s.Home(id), name)
-	dir, err = sys.OpenDir(path)
+	dir, err = sys.OpenDir(filepath.Join(s.Home(id), name))
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := s.make(home, name, within, fill); err != nil {
+		if dir, err = s.make(home, name, bytes, fill); err != nil {
 			os.Remove(s.Home(id)) // only if nothing else is in it
 			return nil, false, err
 		}
-		made = true
-		dir, err = sys.OpenDir(path)
+		return dir, true, nil
 	}
 	if err != nil {
-		return nil, made, err
+		return nil, false, err
+	}
+	if bytes > 0 {
+		bytes += room
 	}
 	if err := btrfs.LimitSubvolume(dir, bytes); err != nil {
 		dir.Close()
-		if made {
-			err = errors.Join(err, s.drop(id, name))
-		}
 		return nil, false, err
 	}
-	return dir, made, nil
+	return dir, false, nil
 }
 
-func (s *Store) make(home *os.File, name string, within int64, fill func(*os.File) error) (err error) {
+// make makes a subvolume with its quota, and opens it.
+func (s *Store) make(home *os.File, name string, bytes int64, fill func(*os.File) error) (d *os.File, err error) {
 	part := "new-" + name
 	if _, err := os.Lstat(filepath.Join(home.Name(), part)); err == nil {
 		if err := btrfs.DeleteSubvolume(home, part); err != nil { // a power cut left it
-			return err
+			return nil, err
 		}
 	}
 	if err := btrfs.CreateSubvolume(home, part); err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, btrfs.DeleteSubvolume(home, part))
 		}
 	}()
-	d, err := sys.OpenDir(filepath.Join(home.Name(), part))
+	f, err := sys.OpenDir(filepath.Join(home.Name(), part))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer d.Close()
-	if within > 0 {
-		if err := btrfs.LimitSubvolume(d, within); err != nil {
-			return err
+	defer f.Close()
+	if bytes > 0 {
+		if err := btrfs.LimitSubvolume(f, bytes); err != nil {
+			return nil, err
 		}
 	}
-	if err := fill(d); err != nil {
-		return err
+	if err := fill(f); err != nil {
+		return nil, err
 	}
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0) // under the name that it will have
+	if err != nil {
+		return nil, fmt.Errorf("open subvolume %q in %q once more: %w", name, home.Name(), err)
+	}
+	d = os.NewFile(uintptr(fd), filepath.Join(home.Name(), name))
 	if err := unix.Renameat2(int(home.Fd()), part, int(home.Fd()), name, unix.RENAME_NOREPLACE); err != nil {
-		return fmt.Errorf("name subvolume %q in %q: %w", name, home.Name(), err)
+		d.Close()
+		return nil, fmt.Errorf("name subvolume %q in %q: %w", name, home.Name(), err)
 	}
-	return nil
+	return d, nil
 }
 
 // DropLayer deletes the layer of one generation; a missing one is no error.

@@ -79,6 +79,12 @@ func Settings(l host.Limits, cpuMaxMicros int64, disks []string) []Setting {
 	return list
 }
 
+// OfDisks tells whether there is a limit of what is read from disks or written to them.
+func OfDisks(l host.Limits) bool {
+	c := l.Ceilings
+	return c.ReadBytes > 0 || c.WriteBytes > 0 || c.ReadOps > 0 || c.WriteOps > 0
+}
+
 // mostOps is one less than what ioMax takes for none.
 const mostOps = math.MaxUint32 - 1
 
