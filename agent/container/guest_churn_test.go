@@ -132,7 +132,7 @@ func churn(t *testing.T, from int) {
 	for n := from; ; n++ {
 		id := wire.CTID(700 + n%4)
 		for try := 1; ; try++ {
-			err := cycle(t, r, id, n%3 == 0)
+			err := cycle(t, r, id, n)
 			if err == nil {
 				break
 			}
@@ -146,14 +146,21 @@ func churn(t *testing.T, from int) {
 	}
 }
 
-// cycle is one life of a container; back: it goes back to its snapshot in between.
-func cycle(t *testing.T, r *Runtime, id wire.CTID, back bool) error {
+// obedient is a script that ends when it is asked to; forever, as PID 1 of its namespace, is not told of SIGTERM and is killed.
+const obedient = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"
+
+// cycle is one life of a container. Each third goes back to its snapshot in between, each fifth does not stop when it is asked to.
+func cycle(t *testing.T, r *Runtime, id wire.CTID, n int) error {
+	back, script := n%3 == 0, obedient
+	if n%5 == 0 {
+		script = forever
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), turnWithin/4)
 	defer cancel()
 	if err := r.Remove(ctx, id, false); err != nil {
 		return fmt.Errorf("remove what was left: %v", err)
 	}
-	s := box(t, id, forever)
+	s := box(t, id, script)
 	s.Volumes = []host.Volume{{Name: "data", Path: "/var/data", Bytes: 16 << 20}}
 	if _, err := r.Start(ctx, s); err != nil {
 		return fmt.Errorf("start: %v", err)
