@@ -35,10 +35,10 @@ func TestChurn(t *testing.T) {
 		churn(t, from)
 		return
 	}
-	cycles := 25
-	if soak := os.Getenv("HARDNODE_SOAK"); soak != "" { // a number is how many: HARDNODE_SOAK=2000 GUEST_TIMEOUT=40m
+	cycles := 200
+	if soak := os.Getenv("HARDNODE_SOAK"); soak != "" { // a number is how many: HARDNODE_SOAK=2000 GUEST_TIMEOUT=60m
 		n, _ := strconv.Atoi(soak)
-		cycles = max(200, n)
+		cycles = max(cycles, n)
 	}
 	i := spawnerUp(t)
 	first := newRuntime(t) // its image is copied, its cgroup made

@@ -84,7 +84,7 @@ func TestContainer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	limit := 30 * time.Minute // four to five on a quiet machine
+	limit := 40 * time.Minute // ten on a quiet machine
 	if d, err := time.ParseDuration(os.Getenv("GUEST_TIMEOUT")); err == nil {
 		limit = d
 	}
