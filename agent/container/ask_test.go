@@ -58,7 +58,7 @@ func TestAskedOnce(t *testing.T) {
 	sent.serve(t, filepath.Join(dir, "spawner.sock"))
 	agent := func() *Runtime { // each call is another agent
 		spawner := call.Client{Socket: filepath.Join(dir, "spawner.sock")}
-		r := &Runtime{opts: Options{RunDir: dir, Cgroup: dir}, log: logging.Or(nil), spawn: spawner, known: record.Door{Spawner: spawner}}
+		r := &Runtime{opts: Options{RunDir: dir, Cgroup: dir}, log: logging.Or(nil), spawn: spawner, known: &record.Door{Spawner: spawner}}
 		if err := os.MkdirAll(r.cgroup(101), 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -40,7 +40,7 @@ type Runtime struct {
 	snaps  *snapshot.Store
 	images *volume.Images
 	spawn  call.Client
-	known  record.Door // of what the spawner knows
+	known  *record.Door // of what the spawner knows
 	oom    *shortage.Watch
 	quotas *quotaview.View
 	groups *command.Groups // of commands
@@ -69,7 +69,7 @@ func New(o Options) (*Runtime, error) {
 	o.fill()
 	r := &Runtime{opts: o, log: logging.Or(o.Log), exits: make(chan Exit, 64), spawn: call.Client{Socket: o.Spawner},
 		fail: func(string) error { return nil }}
-	r.known = record.Door{Spawner: r.spawn}
+	r.known = &record.Door{Spawner: r.spawn}
 	r.oom = shortage.Open(r.opts.Kmsg, r.opts.Cgroup, r.log)
 	r.quotas = quotaview.New(strings.Count(strings.TrimPrefix(r.opts.Cgroup, cgroup.Root), "/")+1, r.log)
 	r.mu.busy, r.mu.pausing = map[wire.CTID]chan struct{}{}, map[wire.CTID]pause{}

@@ -4,22 +4,44 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"hardnode.dev/agent/container/fault"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/internal/wire"
 )
 
-// Door asks the spawner what it knows of containers.
-type Door struct{ Spawner call.Client }
+// Door asks the spawner what it knows of containers. Its methods may be called at once.
+type Door struct {
+	Spawner call.Client
 
-// All are the records of all containers.
-func (d Door) All(ctx context.Context) (map[wire.CTID]Record, error) {
-	return d.List(ctx, call.List{})
+	mu struct {
+		sync.Mutex
+		state string // of the spawner's records when all were read last; "": they were not
+		all   map[wire.CTID]Record
+	}
+}
+
+// All are the records of all containers, for reading only. They are sent anew only if one of them has changed.
+func (d *Door) All(ctx context.Context) (map[wire.CTID]Record, error) {
+	d.mu.Lock()
+	state, all := d.mu.state, d.mu.all
+	d.mu.Unlock()
+	reply, _, err := d.Spawner.Do(ctx, call.Request{List: &call.List{State: state}})
+	if err != nil {
+		return nil, err
+	}
+	if !reply.Same || state == "" {
+		all = Read(reply.Containers)
+		d.mu.Lock()
+		d.mu.state, d.mu.all = reply.State, all
+		d.mu.Unlock()
+	}
+	return all, nil
 }
 
 // List asks the spawner for records, by id.
-func (d Door) List(ctx context.Context, what call.List) (map[wire.CTID]Record, error) {
+func (d *Door) List(ctx context.Context, what call.List) (map[wire.CTID]Record, error) {
 	reply, _, err := d.Spawner.Do(ctx, call.Request{List: &what})
 	if err != nil {
 		return nil, err
@@ -28,7 +50,7 @@ func (d Door) List(ctx context.Context, what call.List) (map[wire.CTID]Record, e
 }
 
 // Running is the record of a container that runs.
-func (d Door) Running(ctx context.Context, id wire.CTID) (Record, error) {
+func (d *Door) Running(ctx context.Context, id wire.CTID) (Record, error) {
 	all, err := d.List(ctx, call.List{ID: id.String()})
 	if err != nil {
 		return Record{}, err
@@ -40,7 +62,7 @@ func (d Door) Running(ctx context.Context, id wire.CTID) (Record, error) {
 }
 
 // Same checks that a container still runs as the process it was; what was opened by its number before is then surely its.
-func (d Door) Same(ctx context.Context, id wire.CTID, was Record) error {
+func (d *Door) Same(ctx context.Context, id wire.CTID, was Record) error {
 	now, err := d.Running(ctx, id)
 	if err != nil {
 		return err

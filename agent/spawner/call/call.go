@@ -37,6 +37,8 @@ type Reply struct {
 	Containers []Record `json:"containers,omitempty"` // List; Go: the one that runs now
 	Seq        int64    `json:"seq,omitempty"`        // Wait: number of the last end told; List: of the last one so far
 	Ended      []string `json:"ended,omitempty"`      // Wait: ids whose process ended
+	State      string   `json:"state,omitempty"`      // List of all: what the records are as now; another one after each change
+	Same       bool     `json:"same,omitempty"`       // List: State is the one that was asked with, so that there are no Containers
 	Exit       *Exit    `json:"exit,omitempty"`       // Exec: the second and last message
 }
 
@@ -156,9 +158,10 @@ type Forget struct {
 	ID string `json:"id"`
 }
 
-// List asks for all records, or for one.
+// List asks for all records, or for one; for none of all if they are as they were when the reply had this State.
 type List struct {
-	ID string `json:"id,omitempty"`
+	ID    string `json:"id,omitempty"`
+	State string `json:"state,omitempty"`
 }
 
 // Wait asks for ends after Seq and is answered when there is one, or after 30 s with none.

@@ -7,6 +7,7 @@
 package hold
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +34,7 @@ type Keeper interface {
 // Table is all containers this spawner knows.
 type Table struct {
 	log    *slog.Logger
+	own    string // of this Table alone: no other has the same states
 	keeper Keeper
 	forker *fork.Forker
 	orphan func(pid int) (code int, known bool)
@@ -46,6 +48,7 @@ type Table struct {
 		byID   map[string]*entry
 		seq    int64
 		ended  []end         // the last ones, oldest first
+		saved  int64         // how often the records have changed
 		change chan struct{} // closed and replaced at each end
 	}
 }
@@ -70,7 +73,7 @@ const maxEnded = 1024
 // ended whose parent is not this process; it may take its time. nil: nobody can say.
 func Open(left map[string]*os.File, keeper Keeper, forker *fork.Forker, orphan func(pid int) (code int, known bool),
 	log *slog.Logger) (*Table, error) {
-	t := &Table{log: logging.Or(log), keeper: keeper, forker: forker, orphan: orphan}
+	t := &Table{log: logging.Or(log), own: rand.Text(), keeper: keeper, forker: forker, orphan: orphan}
 	if t.orphan == nil {
 		t.orphan = func(int) (int, bool) { return 0, false }
 	}
@@ -325,7 +328,9 @@ func (t *Table) ended(e *entry, now time.Time, code int, known bool) {
 	t.log.Info("container ended", logging.Container, e.ID, "code", code, "known", known)
 }
 
+// save keeps the records, which have changed.
 func (t *Table) save() error {
+	t.mu.saved++
 	s := stored{Seq: t.mu.seq}
 	for _, e := range t.mu.byID {
 		if !e.Started.IsZero() {
@@ -357,6 +362,17 @@ func (t *Table) List(id string) ([]call.Record, int64) {
 		return 1
 	})
 	return list, t.mu.seq
+}
+
+// All is all records, the number of the last end, and the state that they have now; none if that is was.
+func (t *Table) All(was string) (list []call.Record, seq int64, state string) {
+	t.mu.Lock()
+	seq, state = t.mu.seq, fmt.Sprintf("%s.%d", t.own, t.mu.saved)
+	t.mu.Unlock()
+	if state != was { // what changes meanwhile is in the list, and the next state is another one
+		list, seq = t.List("")
+	}
+	return list, seq, state
 }
 
 // Since is the ids that ended after seq, the last number, and a channel closed at the next end.

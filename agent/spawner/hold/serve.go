@@ -74,6 +74,9 @@ func (t *Table) serve(ctx context.Context, c *net.UnixConn) {
 		err = t.Signal(r.Signal.ID, r.Signal.Signal)
 	case r.Forget != nil:
 		err = t.Forget(r.Forget.ID)
+	case r.List != nil && r.List.ID == "":
+		reply.Containers, reply.Seq, reply.State = t.All(r.List.State)
+		reply.Same = reply.State == r.List.State
 	case r.List != nil:
 		reply.Containers, reply.Seq = t.List(r.List.ID)
 	case r.Console != nil:
