@@ -2,12 +2,15 @@ package health
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"hardnode.dev/agent/plan"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -20,7 +23,7 @@ func TestDue(t *testing.T) {
 		c.mu.at[wire.CTID(100+i)] = &checked{standing: standing{next: now.Add(time.Duration(i-15) * time.Second)}} // 16 are due
 	}
 	begin := func(now time.Time, atOnce int) []*checked {
-		waiting, asked := c.due(now)
+		waiting, asked, _ := c.due(now)
 		return c.begin(waiting, atOnce-asked)
 	}
 	asked := map[*checked]bool{}
@@ -60,14 +63,47 @@ func TestNothingDue(t *testing.T) {
 		if n := looked.Load(); n != 0 {
 			t.Errorf("looked %d times", n)
 		}
-		c.mu.Lock()
-		c.mu.at[101] = &checked{standing: standing{next: time.Now()}}
-		c.mu.Unlock()
-		time.Sleep(time.Second)
+		c.Watch(&host.Work{Containers: []host.Container{{CTID: 101, Generation: 1, Check: &host.Check{Port: 80}}}},
+			map[wire.CTID]plan.Seen{101: {Running: true, Generation: 1}}, time.Now())
+		synctest.Wait()
 		if looked.Load() == 0 {
 			t.Error("one is due, and nobody looked")
 		}
 		cancel()
 		synctest.Wait()
+	})
+}
+
+// TestQuick: a container that has just been started is asked at once, and soon again while it does not serve yet; one that does is asked
+// when its turn comes.
+func TestQuick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []time.Duration // since it was to be watched; one check at a time is made
+		var begun time.Time
+		c := New(func(context.Context, netip.Addr, host.Check) error {
+			asked = append(asked, time.Since(begun))
+			if len(asked) < 5 {
+				return errors.New("connection refused")
+			}
+			return nil
+		}, func() {}, func() host.Pressure { return host.Pressure{} })
+		ctx, cancel := context.WithCancel(t.Context())
+		go c.Run(ctx)
+		time.Sleep(90 * time.Second) // of the test's own clock
+		begun = time.Now()
+		c.Watch(&host.Work{Containers: []host.Container{{CTID: 101, Generation: 1, Check: &host.Check{Port: 80}}}},
+			map[wire.CTID]plan.Seen{101: {Running: true, Generation: 1, Started: begun}}, begun)
+		time.Sleep(5 * time.Second)
+		cancel()
+		synctest.Wait()
+		want := []time.Duration{0, quick, 3 * quick, 7 * quick, 7*quick + first}
+		if len(asked) < 6 || !slices.Equal(asked[:5], want) {
+			t.Fatalf("asked after %v, want %v and then seldom", asked, want)
+		}
+		for i, at := range asked[5:] {
+			if pause := at - asked[4+i]; pause < later || pause > later+2*first {
+				t.Errorf("asked again after %s while it serves, want about %s", pause, later)
+			}
+		}
 	})
 }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"hardnode.dev/agent/plan"
-	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -24,6 +23,7 @@ type Checker struct {
 	check    func(context.Context, netip.Addr, host.Check) error
 	hint     func()
 	pressure func() host.Pressure
+	changed  chan struct{} // there is something to look at sooner than was thought
 
 	mu struct {
 		sync.Mutex
@@ -44,7 +44,7 @@ type checked struct {
 // New makes a Checker that Run starts. check asks one container, Probe outside tests; hint is called when a container's health has changed;
 // pressure is the host's now.
 func New(check func(context.Context, netip.Addr, host.Check) error, hint func(), pressure func() host.Pressure) *Checker {
-	c := &Checker{check: check, hint: hint, pressure: pressure}
+	c := &Checker{check: check, hint: hint, pressure: pressure, changed: make(chan struct{}, 1)}
 	c.mu.at = map[wire.CTID]*checked{}
 	return c
 }
@@ -67,6 +67,7 @@ func (c *Checker) Watch(work *host.Work, seen map[wire.CTID]plan.Seen, now time.
 					k.health = plan.Health{Checked: true, OK: true}
 				}
 				c.mu.at[w.CTID] = k
+				c.look()
 			}
 		}
 	}
@@ -93,10 +94,11 @@ func (c *Checker) Results() map[wire.CTID]plan.Health {
 func (c *Checker) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for run.Wait(ctx, first) {
-		waiting, asked := c.due(time.Now())
-		if len(waiting) == 0 {
-			continue // how busy the host is costs reading
+	for ctx.Err() == nil {
+		waiting, asked, next := c.due(time.Now())
+		if len(waiting) == 0 { // how busy the host is costs reading
+			c.rest(ctx, next)
+			continue
 		}
 		atOnce, patience := plan.Checks(c.pressure())
 		for _, k := range c.begin(waiting, atOnce-asked) {
@@ -109,22 +111,50 @@ func (c *Checker) Run(ctx context.Context) {
 				}
 			})
 		}
+		c.rest(ctx, first)
 	}
 }
 
-// due are the containers to be asked now, those first that wait the longest, and how many are being asked.
-func (c *Checker) due(now time.Time) (waiting []*checked, asked int) {
+// rest waits for as long, or until there is something to look at sooner.
+func (c *Checker) rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-c.changed:
+	case <-t.C:
+	}
+}
+
+// look has Run look again.
+func (c *Checker) look() {
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}
+
+// due are the containers to be asked now, those first that wait the longest, and how many are being asked; and when there are none, how
+// long to rest: they are asked together, so that many that are well cost no more wakeups than one.
+func (c *Checker) due(now time.Time) (waiting []*checked, asked int, next time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	next = time.Minute // one that comes has it end
 	for _, k := range c.mu.at {
-		if k.asking {
+		switch {
+		case k.asking:
 			asked++
-		} else if !now.Before(k.next) {
+		case !now.Before(k.next):
 			waiting = append(waiting, k)
+		default:
+			next = min(next, k.next.Sub(now))
 		}
 	}
 	slices.SortFunc(waiting, func(a, b *checked) int { return a.next.Compare(b.next) })
-	return waiting, asked
+	if next = max(next, first); asked > 0 { // their turn is not known yet
+		next = first
+	}
+	return waiting, asked, next
 }
 
 // begin notes that the first few are being asked.
@@ -144,5 +174,8 @@ func (c *Checker) took(k *checked, err error, now time.Time) bool {
 	defer c.mu.Unlock()
 	before := k.health
 	k.asking, k.standing = false, k.standing.after(err, k.check, now)
+	if again := k.next.Sub(now); again < first {
+		time.AfterFunc(again, c.look)
+	}
 	return k.health != before
 }

@@ -7,9 +7,11 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-// Checks run often until the first success, then less often; so many failures in a row make a container that was well failing. One that
-// goes on failing is asked less often too: a host with too much to do must not be given more by its checks.
+// Checks run often until the first success, most of all at first, since whoever asked for a container waits for it; then less often. So
+// many failures in a row make a container that was well failing. One that goes on failing is asked less often too: a host with too much to
+// do must not be given more by its checks.
 const (
+	quick   = 50 * time.Millisecond // after the first failure; then twice as long each time, up to
 	first   = 250 * time.Millisecond
 	later   = 2 * time.Second
 	timeout = 2 * time.Second // of one question, on a host that is not busy
@@ -36,7 +38,7 @@ func (s standing) after(err error, c host.Check, now time.Time) standing {
 	s.fails++
 	s.next = now.Add(later)
 	if !s.health.OK && s.fails < tries {
-		s.next = now.Add(first)
+		s.next = now.Add(min(first, quick<<min(s.fails-1, 8)))
 	}
 	if !s.health.OK || s.fails >= fails {
 		s.health = plan.Health{Checked: true, Reason: "check fails: " + err.Error()}

@@ -29,7 +29,10 @@ func TestAfter(t *testing.T) {
 		{"more often than usual", 1, well, 0, nil, time.Second, well},
 		{"begins to fail", 60, well, 0, refused, later, well},
 		{"goes on failing", 60, well, fails - 1, refused, later, ill},
-		{"fails before the first success", 60, plan.Health{}, 0, refused, first, ill},
+		{"fails before the first success", 60, plan.Health{}, 0, refused, quick, ill},
+		{"fails once more before it", 60, ill, 1, refused, 2 * quick, ill},
+		{"fails several times before it", 60, ill, 3, refused, first, ill},
+		{"fails often before it", 60, ill, tries - 2, refused, first, ill},
 		{"fails for long", 60, ill, tries, refused, later, ill},
 	} {
 		got := standing{health: x.was, fails: x.fails}.after(x.err, host.Check{Port: 80, Every: x.every}, now)
