@@ -360,6 +360,7 @@ func TestOffersTellNothing(t *testing.T) {
 func TestShareEnds(t *testing.T) {
 	t.Parallel()
 	s := shareable(t)
+	s.person("owner@eve.example", "eve", user.Owner) // who opens it again when it was closing
 	state := func(of wire.Account, to account.State) {
 		s.ok("PATCH", "/api/v1/accounts/"+string(of), account.ChangeAccount{State: &to}, nil)
 	}
