@@ -8,6 +8,7 @@ package env
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -65,6 +66,18 @@ type Node struct {
 	Container host.Container
 }
 
+// ValidateName says what is wrong with a name that an account gives an environment, or nil.
+func ValidateName(name wire.EnvName) *operator.Problem {
+	err := name.Validate()
+	if name == System {
+		err = errors.New(`the name "jelastic" belongs to the platform itself`)
+	}
+	if err == nil {
+		return nil
+	}
+	return operator.NewProblem(operator.Invalid, "name", err.Error(), "choose another name")
+}
+
 // Validate says all that is wrong with the spec, or nil. It looks at the spec alone: whether the name is free, or the template exists, is
 // for the callers that know.
 func Validate(s operator.EnvironmentSpec) *operator.Problem {
@@ -75,11 +88,8 @@ func Validate(s operator.EnvironmentSpec) *operator.Problem {
 	if s.Version != 1 {
 		bad("version", fmt.Sprintf("version %d is not known", s.Version), "write version: 1")
 	}
-	if err := s.Name.Validate(); err != nil {
-		bad("name", err.Error(), "choose another name")
-	}
-	if s.Name == System {
-		bad("name", `the name "jelastic" belongs to the platform itself`, "choose another name")
+	if p := ValidateName(s.Name); p != nil {
+		found = append(found, p)
 	}
 	if len(s.Layers) == 0 {
 		bad("layers", "there is no layer", "give at least one layer")

@@ -18,8 +18,8 @@ import (
 // Rename gives an environment that is stopped another name, for a caller of an account, in one transaction: its nodes keep their numbers,
 // addresses and data, and know the new name when they start. A match of 0 is any revision.
 func (o *Ops) Rename(ctx context.Context, from, to wire.EnvName, account wire.Account, match wire.Revision) error {
-	if err := to.Validate(); err != nil {
-		return operator.NewProblem(operator.Invalid, "name", err.Error(), "choose another name")
+	if p := env.ValidateName(to); p != nil {
+		return p
 	}
 	object := "environments/" + string(from)
 	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {

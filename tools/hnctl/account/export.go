@@ -1,9 +1,7 @@
 package account
 
 import (
-	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -29,39 +27,17 @@ func export(a *app.App) *cobra.Command {
 			if secrets {
 				at += "?secrets=true"
 			}
+			take := func(w io.Writer) error { return a.SignInAgain(api.Download(cmd.Context(), at, w)) }
 			if args[1] == "-" {
-				return a.SignInAgain(api.Download(cmd.Context(), at, a.Out))
+				return take(a.Out)
 			}
-			return written(args[1], func(w io.Writer) error {
-				if err := a.SignInAgain(api.Download(cmd.Context(), at, w)); err != nil {
-					return err
-				}
+			if _, err = app.WriteWhole(args[1], take); err == nil {
 				a.Say("account %s is written to %s", args[0], args[1])
-				return nil
-			})
+			}
+			return err
 		},
 	}
 	c.Flags().BoolVar(&secrets, "secrets", false, "with the values of secret variables, for the account's owners, signed in: keep the "+
 		"file from others")
 	return c
-}
-
-// written makes a file that is for its owner alone; one that does not become whole is removed.
-func written(name string, f func(io.Writer) error) (err error) {
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("write the export: %v", err)
-	}
-	defer func() {
-		if cerr := file.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			os.Remove(name)
-		}
-	}()
-	if err = f(file); err == nil {
-		err = file.Sync()
-	}
-	return err
 }

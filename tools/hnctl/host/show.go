@@ -3,11 +3,9 @@ package host
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strconv"
 	"time"
 
@@ -83,27 +81,15 @@ func hostSupport(a *app.App) *cobra.Command {
 			if to == "" {
 				to = fmt.Sprintf("support-%s-%s.tar.gz", url.PathEscape(args[0]), time.Now().UTC().Format("20060102T150405Z"))
 			}
-			return whole(to, take, a)
+			size, err := app.WriteWhole(to, take)
+			if err == nil {
+				a.Say("%s: %d KiB; secrets are left out, but look through it before you give it away", to, (size+1023)>>10)
+			}
+			return err
 		},
 	}
 	c.Flags().StringVar(&to, "file", "", "where to write it; - is stdout, empty is support-HOST-TIME.tar.gz here")
 	return c
-}
-
-// whole writes a file that is there only when all of it is.
-func whole(path string, take func(io.Writer) error, a *app.App) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return app.WithCode(app.ExitUsage, err)
-	}
-	err = take(f)
-	size, _ := f.Seek(0, io.SeekCurrent)
-	if err = errors.Join(err, f.Close()); err != nil {
-		os.Remove(path)
-		return err
-	}
-	a.Say("%s: %d KiB; secrets are left out, but look through it before you give it away", path, (size+1023)>>10)
-	return nil
 }
 
 func hostConfigShow(a *app.App) *cobra.Command {
