@@ -37,6 +37,7 @@ type Keeper struct {
 		seen   seen
 		failed string
 		moved  int
+		moving bool      // a balance is under way
 		at     time.Time // of the last balance
 		rest   time.Time // no balance before
 	}
@@ -179,7 +180,14 @@ const remedy = "delete snapshots, nodes or many small files there, or give the h
 
 // balance gives one block group back.
 func (k *Keeper) balance(dir *os.File, now time.Time) (rest time.Duration, err error) {
+	moving := func(is bool) {
+		k.mu.Lock()
+		k.mu.moving = is
+		k.mu.Unlock()
+	}
+	moving(true)
 	moved, err := btrfs.Balance(dir, emptier)
+	moving(false)
 	if errors.Is(err, unix.EINPROGRESS) { // a disk is being filled
 		return idle, nil
 	}
@@ -249,7 +257,7 @@ func (k *Keeper) Status() scrub.Status {
 	now, s := k.mu.kept, k.mu.seen
 	out := scrub.Status{Began: now.Began, Next: now.next(), Bytes: now.Bytes, Corrected: now.Corrected, Unreadable: now.Unreadable,
 		Failed: k.mu.failed, Data: scrub.Space(s.data), Metadata: scrub.Space(s.metadata), Free: s.free(), Moved: k.mu.moved,
-		Balanced: k.mu.at}
+		Moving: k.mu.moving, Balanced: k.mu.at}
 	if now.underWay() {
 		out.Percent = now.percent(s)
 	} else if !now.Began.IsZero() {

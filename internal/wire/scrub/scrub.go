@@ -6,7 +6,7 @@
 // Out: values.
 // Never: looks at a disk (agent/scrub does).
 //
-// History: 2026-11-27 version 1. 2026-11-27 Space.Reserved, Space.Copies.
+// History: 2026-11-27 version 1. 2026-11-27 Space.Reserved, Space.Copies. 2026-11-29 Moving.
 package scrub
 
 import (
@@ -30,8 +30,9 @@ type Status struct {
 	Data     Space     `json:"data"`
 	Metadata Space     `json:"metadata"`
 	Free     int64     `json:"free"`
-	Moved    int       `json:"moved"`             // block groups that were given back since the boot
-	Balanced time.Time `json:"balanced,omitzero"` // the last one
+	Moved    int       `json:"moved"`             // block groups that were given back since the agent began
+	Moving   bool      `json:"moving,omitempty"`  // one is being given back
+	Balanced time.Time `json:"balanced,omitzero"` // when the last one was
 }
 
 // Space is what block groups of one kind take.
@@ -67,6 +68,19 @@ func (s Status) Line() string {
 	}
 	if s.Unreadable > 0 {
 		line += fmt.Sprintf(", %d blocks lost", s.Unreadable)
+	}
+	return line
+}
+
+// Balance is what was given back, in one line, for people. It is done when there is need: metadata could soon be refused room while data
+// has much that it does not use.
+func (s Status) Balance() string {
+	line := "none was needed yet"
+	if s.Moved > 0 {
+		line = fmt.Sprintf("%d block groups given back, the last one %s", s.Moved, s.Balanced.UTC().Format(time.RFC3339))
+	}
+	if s.Moving {
+		line += "; under way"
 	}
 	return line
 }

@@ -51,7 +51,8 @@ func (f *fake) disks(mux *http.ServeMux) {
 		s := *all[r.PathValue("host")]
 		s.Scrub = &scrub.Status{Began: time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC), Percent: 4, Bytes: 512 << 20, Unreadable: 2,
 			Data:     scrub.Space{Allotted: 2 << 30, Used: 1 << 30},
-			Metadata: scrub.Space{Allotted: 256 << 20, Used: 64 << 20, Reserved: 32 << 20, Copies: 2}, Free: 7 << 30}
+			Metadata: scrub.Space{Allotted: 256 << 20, Used: 64 << 20, Reserved: 32 << 20, Copies: 2}, Free: 7 << 30,
+			Moved: 3, Moving: true, Balanced: time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)}
 		reply(w, 202, s)
 	})
 	mux.HandleFunc("POST "+path+"disks/acknowledge", func(w http.ResponseWriter, r *http.Request) {

@@ -225,6 +225,7 @@ func showDisks(a *app.App, name string, s operator.HostDisks) error {
 			t.Fields("data", fmt.Sprintf("%d of %d MiB", c.Data.Used>>20, c.Data.Allotted>>20),
 				"metadata", metadata(*c),
 				"not allotted", fmt.Sprintf("%d MiB", c.Free>>20))
+			t.Fields("balance", c.Balance())
 			for _, line := range app.NonEmpty(c.Failed) {
 				t.Fields("not looked after", line)
 			}
