@@ -26,6 +26,10 @@ import (
 // moveGap is how long a request may wait while its node moves.
 const moveGap = 2 * time.Second
 
+// moveWithin is how long a move is waited for. One that comes no further for five minutes ends by itself, and a slow machine takes long for
+// 500 MiB beside wrk.
+const moveWithin = 30 * time.Minute
+
 // killedMoves is how often a node with 500 MiB moves while agents are killed.
 const killedMoves = 9
 
@@ -119,7 +123,12 @@ func (s story) beginMove(n operator.Node, to *cluster.Machine) (op operator.Oper
 func (s story) move(n operator.Node, to *cluster.Machine) (op operator.Operation) {
 	s.Helper()
 	op = s.beginMove(n, to)
-	s.until("the move ends", func() bool { op = s.look(op); return op.State.Final() })
+	for limit := time.Now().Add(moveWithin); !op.State.Final(); op = s.look(op) {
+		if time.Now().After(limit) || !run.Wait(s.Context(), 300*time.Millisecond) {
+			s.steps(op)
+			s.Fatalf("not within %v: the move ends", moveWithin)
+		}
+	}
 	return op
 }
 
@@ -173,7 +182,7 @@ func (s story) moveUnderKills(n operator.Node, sum string, kills ...murder) (ope
 		told = append(told, fmt.Sprintf("%s's after %.2f s", k.of.Name, k.after.Seconds()))
 	}
 	op, begin := s.beginMove(n, to), time.Now()
-	for limit := begin.Add(3 * patience()); !op.State.Final(); op = s.look(op) {
+	for limit := begin.Add(moveWithin); !op.State.Final(); op = s.look(op) {
 		kills = slices.DeleteFunc(kills, func(k murder) bool {
 			due := time.Since(begin) >= k.after
 			if due {
@@ -186,7 +195,7 @@ func (s story) moveUnderKills(n operator.Node, sum string, kills ...murder) (ope
 			s.Fatalf("node %s runs on %s and on %s", n.CTID, to.Name, from.Name)
 		}
 		if time.Now().After(limit) || !run.Wait(s.Context(), 100*time.Millisecond) {
-			s.Fatalf("not within %v: the move ends; %+v", 3*patience(), op.Steps)
+			s.Fatalf("not within %v: the move ends; %+v", moveWithin, op.Steps)
 		}
 	}
 	at := map[bool]*cluster.Machine{true: to, false: from}[op.State == operator.OpDone]
