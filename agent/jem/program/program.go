@@ -3,7 +3,7 @@
 // Owns: where they are looked for, as whom they run, how long, and how much of what they write is kept.
 // In: a root, a command, a context with a deadline.
 // Out: the end of their output; an error that names the program and how it ended.
-// Never: leaves a process behind, keeps more than Kept bytes, or hands a variable of JEM's own on.
+// Never: leaves a process behind unless it is a service's, keeps more than Kept bytes, or hands a variable of JEM's own on.
 package program
 
 import (
@@ -97,9 +97,12 @@ type Command struct {
 	In   io.Reader
 	Out  io.Writer // gets stdout whole; nil: it is kept as stderr is
 	As   *User     // nil: as JEM
+	// Leaves: what it has started goes on when it has ended in time. It starts a service.
+	Leaves bool
 }
 
-// Run runs a command to its end, or until ctx ends: then it and its process group are killed. said is the end of its output; an error by
+// Run runs a command to its end, or until ctx ends: then it and its process group are killed. With its end the group ends too, unless it
+// Leaves something. said is the end of its output; an error by
 // its exit code is an *exec.ExitError.
 func Run(ctx context.Context, c Command) (said string, err error) {
 	end := &tail{}
@@ -119,7 +122,7 @@ func Run(ctx context.Context, c Command) (said string, err error) {
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	err = cmd.Run()
-	if cmd.Process != nil {
+	if cmd.Process != nil && (!c.Leaves || ctx.Err() != nil) {
 		unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // what it left in its group
 	}
 	said = end.String()

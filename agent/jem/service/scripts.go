@@ -1,6 +1,7 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"hardnode.dev/agent/jem/contract"
+	"hardnode.dev/agent/jem/file"
 	"hardnode.dev/agent/jem/program"
 	"hardnode.dev/internal/wire/jem"
 )
@@ -41,7 +44,7 @@ func script(root, name string) (string, error) {
 // byScripts has OpenRC's programs do it, or SysV's scripts themselves.
 func byScripts(c *contract.Call, name, verb string) contract.Steps {
 	run := func(ctx context.Context, path string, args ...string) error {
-		said, err := program.Run(ctx, program.Command{Path: path, Args: args, Dir: "/"})
+		said, err := program.Run(ctx, asInit(c.Root, program.Command{Path: path, Args: args, Dir: "/"}))
 		c.Said(said)
 		if err != nil {
 			return &jem.Error{Code: "unavailable", Reason: err.Error(), Next: "see what it wrote"}
@@ -80,6 +83,19 @@ func byScripts(c *contract.Call, name, verb string) contract.Steps {
 	}
 }
 
+// asInit is a command that may start a service, as the init itself would: among the init's processes. JEM's own end with the command of the
+// host's that JEM is.
+func asInit(root string, c program.Command) program.Command {
+	sh := program.Find(root, "sh")
+	if sh == "" {
+		return c
+	}
+	c.Args = slices.Concat([]string{"-c", `{ read -r at < "$0/proc/1/cgroup" && echo 0 > "$0/sys/fs/cgroup/${at#0::}/cgroup.procs"; } ` +
+		`2> /dev/null; exec "$@"`, root, c.Path}, c.Args)
+	c.Path, c.Leaves = sh, true
+	return c
+}
+
 // atBoot is who keeps what starts with the container, and what it is to be told.
 func atBoot(root, name string, on bool) (path string, list [][]string) {
 	if openRC(root) {
@@ -108,11 +124,12 @@ func scripts(ctx context.Context, c *contract.Call, name string) (list []jem.Ser
 		if err != nil {
 			return nil, err
 		}
-		if !openRC(c.Root) {
-			s, err := ofScript(ctx, c, at, name)
+		if !openRC(c.Root) || saysItself(at) {
+			s, said, err := ofScript(ctx, at, name)
+			c.Said(said)
 			return []jem.Service{s}, err
 		}
-		return []jem.Service{{Name: name, State: rcState(c.Root, name)}}, nil
+		return []jem.Service{{Name: name, State: rcState(c.Root, name, crashed(ctx, c.Root))}}, nil
 	}
 	if !openRC(c.Root) {
 		return processes(os.DirFS(filepath.Join(c.Root, "proc")), "")
@@ -121,42 +138,82 @@ func scripts(ctx context.Context, c *contract.Call, name string) (list []jem.Ser
 	if err != nil {
 		return nil, err
 	}
+	gone := crashed(ctx, c.Root)
 	for _, e := range entries {
-		if s := rcState(c.Root, e.Name()); s != "inactive" || slices.ContainsFunc([]string{"default", "boot"}, func(l string) bool {
-			_, err := os.Lstat(filepath.Join(c.Root, "etc/runlevels", l, e.Name()))
-			return err == nil
-		}) {
-			list = append(list, jem.Service{Name: e.Name(), State: s})
+		s := jem.Service{Name: e.Name(), State: rcState(c.Root, e.Name(), gone)}
+		boots := inRunlevel(c.Root, s.Name, "default", "boot")
+		if s.State == "inactive" && !boots {
+			continue
 		}
+		// what prepares the system does so once, and has nothing to say afterwards
+		once := inRunlevel(c.Root, s.Name, "sysinit")
+		if at, err := script(c.Root, s.Name); err == nil && s.State == "active" && !once && saysItself(at) {
+			if own, _, err := ofScript(ctx, at, s.Name); err == nil {
+				s = own
+			}
+		}
+		list = append(list, s)
 	}
 	return list, nil
 }
 
-// rcState is a service's state as OpenRC keeps it.
-func rcState(root, name string) jem.State {
+// inRunlevel tells whether OpenRC starts a service with one of these runlevels.
+func inRunlevel(root, name string, levels ...string) bool {
+	return slices.ContainsFunc(levels, func(l string) bool {
+		_, err := os.Lstat(filepath.Join(root, "etc/runlevels", l, name))
+		return err == nil
+	})
+}
+
+// saysItself tells whether a script is one of SysV's that knows how its service is. OpenRC starts and stops these too, and takes what it
+// has started once for started.
+func saysItself(at string) bool {
+	raw, err := file.Read(at, maxScript)
+	first, _, _ := strings.Cut(string(raw), "\n")
+	if err != nil || strings.Contains(first, "openrc-run") || strings.Contains(first, "runscript") {
+		return false
+	}
+	return strings.Contains(string(raw), "status)") || strings.Contains(first, "init-d-script")
+}
+
+const maxScript = 1 << 20 // bytes
+
+// rcState is a service's state as OpenRC keeps it. One that is started and has ended by itself since is in the list gone.
+func rcState(root, name string, gone []string) jem.State {
 	for _, s := range rcStates {
-		if _, err := os.Lstat(filepath.Join(root, "run/openrc", s.dir, name)); err == nil {
-			return s.state
+		if _, err := os.Lstat(filepath.Join(root, "run/openrc", s.dir, name)); err != nil {
+			continue
 		}
+		if s.state == "active" && slices.Contains(gone, name) {
+			return "failed"
+		}
+		return s.state
 	}
 	return "inactive"
 }
 
-// ofScript is what a script says of its service, by its exit code (LSB, "Init Script Actions").
-func ofScript(ctx context.Context, c *contract.Call, at, name string) (jem.Service, error) {
-	said, err := program.Run(ctx, program.Command{Path: at, Args: []string{"status"}, Dir: "/"})
-	c.Said(said)
-	s := jem.Service{Name: name, State: "active"}
+// crashed are the services of OpenRC that are started and whose process has ended by itself.
+func crashed(ctx context.Context, root string) []string {
+	var out bytes.Buffer
+	if at := program.Find(root, "rc-status"); at != "" { // it ends with 1 if there is none
+		program.Run(ctx, program.Command{Path: at, Args: []string{"--crashed"}, Dir: "/", Out: &out})
+	}
+	return strings.Fields(out.String())
+}
+
+// ofScript is what a script says of its service, by its exit code (LSB, "Init Script Actions"); said is what it wrote.
+func ofScript(ctx context.Context, at, name string) (s jem.Service, said string, err error) {
+	said, err = program.Run(ctx, program.Command{Path: at, Args: []string{"status"}, Dir: "/"})
+	s = jem.Service{Name: name, State: "active"}
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
 	case errors.As(err, &exit) && exit.ExitCode() <= 2:
-		s.State = "failed"
+		s.State, err = "failed", nil
 	case errors.As(err, &exit) && exit.ExitCode() == 3:
-		s.State = "inactive"
+		s.State, err = "inactive", nil
 	default:
-		return s, &jem.Error{Code: "unavailable", Reason: "the script can't say how its service is: " + err.Error(),
-			Next: "see what it wrote"}
+		err = &jem.Error{Code: "unavailable", Reason: "the script can't say how its service is: " + err.Error(), Next: "see what it wrote"}
 	}
-	return s, nil
+	return s, said, err
 }

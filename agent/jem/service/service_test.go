@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -144,7 +145,7 @@ func (f *fakeSystemd) enable(_ context.Context, unit string, on bool) error {
 	return nil
 }
 
-// root is a container's root with these files; one ending in / is a directory.
+// root is a container's root with these files; one ending in / is a directory, one in @ a link.
 func root(t *testing.T, files ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -159,6 +160,12 @@ func root(t *testing.T, files ...string) string {
 		}
 		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 			t.Fatal(err)
+		}
+		if link, ok := strings.CutSuffix(p, "@"); ok {
+			if err := os.Symlink(text, link); err != nil {
+				t.Fatal(err)
+			}
+			continue
 		}
 		if err := os.WriteFile(p, []byte(text), 0o755); err != nil {
 			t.Fatal(err)
@@ -222,12 +229,47 @@ func TestChangeOfOpenRC(t *testing.T) {
 	}
 }
 
+// TestUnitsOf: a program is a unit's if that started it, itself or by a script; not if a job or a person did.
+func TestUnitsOf(t *testing.T) {
+	var files []string
+	for pid, p := range map[int]struct {
+		parent      int
+		exe, cgroup string
+	}{
+		1:  {0, "systemd", "init.scope"},
+		10: {1, "java", "system.slice/app.service"},
+		20: {1, "dash", "system.slice/by-script.service/sub"},
+		21: {20, "java (deleted)", "system.slice/by-script.service/sub"},
+		22: {20, "java", "system.slice/by-script.service/sub"},
+		30: {1, "cron", "system.slice/cron.service"},
+		31: {30, "cron", "system.slice/cron.service"},
+		32: {31, "java", "system.slice/cron.service"},
+		40: {1, "java", "user.slice/user-0.slice/user@0.service/app.slice/own.service"},
+		50: {1, "java", "user.slice/user-0.slice/session-1.scope"},
+		60: {1, "node", "system.slice/system-web.slice/web@1.service"},
+	} {
+		files = append(files, fmt.Sprintf("proc/%d/status=Name:\tx\nPPid:\t%d\n", pid, p.parent),
+			fmt.Sprintf("proc/%d/cgroup=0::/%s\n", pid, p.cgroup), fmt.Sprintf("proc/%d/exe@=/usr/bin/%s", pid, p.exe))
+	}
+	dir := root(t, files...)
+	for name, want := range map[string]string{"java": "app.service by-script.service", "node nodejs": "web@1.service", "ruby": ""} {
+		if got := UnitsOf(dir, strings.Fields(name)...); strings.Join(got, " ") != want {
+			t.Errorf("units of %s: %q, want %q", name, got, want)
+		}
+	}
+}
+
 // TestStatusOfOpenRC: services that run or are to run with the container, with the state that OpenRC keeps.
 func TestStatusOfOpenRC(t *testing.T) {
 	dir := root(t, "run/openrc/softlevel", "sbin/rc-service=#!/bin/sh\n", "etc/init.d/nginx=x", "etc/init.d/cron=x", "etc/init.d/sshd=x",
-		"etc/init.d/other=x", "etc/runlevels/default/sshd", "run/openrc/started/nginx", "run/openrc/failed/cron")
-	for argv, want := range map[string]string{"status": "cron failed, nginx active, sshd inactive", "status nginx": "nginx active",
-		"status other": "other inactive", "status none": ""} {
+		"etc/init.d/other=x", "etc/runlevels/default/sshd", "run/openrc/started/nginx", "run/openrc/failed/cron", "etc/init.d/redis=x",
+		"run/openrc/started/redis", "bin/rc-status=#!/bin/sh\n[ $* = --crashed ] && echo redis\n",
+		"etc/init.d/postfix=#!/bin/sh\ncase $1 in status) exit 3;; esac\n", "etc/runlevels/default/postfix", "run/openrc/started/postfix",
+		"etc/init.d/mounts=#!/bin/sh\ncase $1 in status) exit 3;; esac\n", "etc/runlevels/sysinit/mounts", "run/openrc/started/mounts",
+		"etc/init.d/rpc=#!/sbin/openrc-run\n# status)\n", "run/openrc/started/rpc")
+	for argv, want := range map[string]string{"status": "cron failed, mounts active, nginx active, postfix inactive, redis failed, " +
+		"rpc active, sshd inactive", "status postfix": "postfix inactive",
+		"status nginx": "nginx active", "status redis": "redis failed", "status other": "other inactive", "status none": ""} {
 		r, _ := serve(t, dir, strings.Fields(argv)...)
 		var got []string
 		for _, s := range r.Services {
@@ -235,6 +277,39 @@ func TestStatusOfOpenRC(t *testing.T) {
 		}
 		if strings.Join(got, ", ") != want || (r.Code == "not_found") != (want == "") {
 			t.Errorf("%s: %v, %+v", argv, got, r)
+		}
+	}
+}
+
+// TestStartedGoesOn: a service that a script starts and leaves in its own group of processes runs on, among those of the init.
+func TestStartedGoesOn(t *testing.T) {
+	const script = "#!/bin/sh\n{ read verb < ${0%/*}/asked; echo $verb > ${0%/*}/answer; } > /dev/null 2>&1 &\n"
+	dir := root(t, "proc/1/status=Name:\tinit\nPPid:\t0\n", "proc/1/cgroup=0::/init\n", "sys/fs/cgroup/init/cgroup.procs=",
+		"bin/sh@=/bin/sh", "etc/init.d/slow="+script)
+	if err := syscall.Mkfifo(filepath.Join(dir, "etc/init.d/asked"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asked, err := os.OpenFile(filepath.Join(dir, "etc/init.d/asked"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asked.Close()
+	for _, verb := range []string{"start", "restart"} {
+		if r, _ := serve(t, dir, verb, "slow"); r.Code != "ok" {
+			t.Fatalf("%s: %+v", verb, r)
+		}
+		fmt.Fprintln(asked, verb)
+		answers := func() bool {
+			raw, _ := os.ReadFile(filepath.Join(dir, "etc/init.d/answer"))
+			return string(raw) == verb+"\n"
+		}
+		for end := time.Now().Add(10 * time.Second); !answers(); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: the service is gone", verb)
+			}
+		}
+		if moved, _ := os.ReadFile(filepath.Join(dir, "sys/fs/cgroup/init/cgroup.procs")); string(moved) != "0\n" {
+			t.Errorf("%s: it is not among the init's processes: %q", verb, moved)
 		}
 	}
 }
