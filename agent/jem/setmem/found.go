@@ -27,8 +27,9 @@ type target struct {
 	why      string
 	main     string // the file by which the server checks itself; "" is any
 	settings []setting
-	text     string // what the drop-in is to say
-	restarts bool   // the values count only after a restart; else a reload is enough
+	text     string   // what the drop-in is to say
+	restarts bool     // the values count only after a restart; else a reload is enough
+	programs []string // that take a variable, by the names of their files; nil: it has a configuration
 }
 
 // sizeOf is what the host says that the container may use, or what can be seen of it.
@@ -225,8 +226,8 @@ func nginxOf(root string, s size) []target {
 }
 
 // variables is a target of a program that takes a variable, from systemd.
-func variables(root, name string, settings []setting) []target {
-	t := target{server: name, settings: settings}
+func variables(root string, settings []setting, name string, more ...string) []target {
+	t := target{server: name, settings: settings, restarts: true, programs: append(more, name)}
 	v := settings[0]
 	switch _, own := sets(root, "/etc/jem/env", v.name); {
 	case own:
@@ -244,14 +245,14 @@ func javaOf(root string, s size) []target {
 	if program.Find(root, "java") == "" && len(glob(root, "/usr/lib/jvm/*/bin", "/opt/java/*/bin")) == 0 {
 		return nil
 	}
-	return variables(root, "java", java(s))
+	return variables(root, java(s), "java")
 }
 
 func nodeOf(root string, s size) []target {
 	if program.Find(root, "node", "nodejs") == "" {
 		return nil
 	}
-	return variables(root, "node", node(s))
+	return variables(root, node(s), "node", "nodejs")
 }
 
 func lines(list []setting, form string) string {
@@ -275,7 +276,7 @@ func (t target) content() string {
 func (t target) verify(ctx context.Context, c *contract.Call) error {
 	s, ok := server.ByName(t.server)
 	if !ok {
-		return nil // a variable
+		return nil // it takes a variable
 	}
 	main := t.main
 	if main == "" {

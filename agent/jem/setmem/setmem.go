@@ -216,7 +216,8 @@ func (ch *change) tell(ctx context.Context) error {
 	var did, want []string
 	for i := range ch.list {
 		e := &ch.list[i]
-		if e.restarts && !ch.restart {
+		waits := e.restarts && !ch.restart
+		if waits && e.programs == nil {
 			want = append(want, e.server)
 			continue
 		}
@@ -227,7 +228,10 @@ func (ch *change) tell(ctx context.Context) error {
 			want = append(want, e.server)
 			continue
 		}
-		e.told = true
+		if e.told = true; waits { // what is started from now on has it
+			want = append(want, e.server)
+			continue
+		}
 		did = append(did, e.server)
 	}
 	var says []string
@@ -249,10 +253,19 @@ func (ch *change) tell(ctx context.Context) error {
 
 // count has a server that runs go by its files.
 func (ch *change) count(ctx context.Context, t target) error {
-	s, ok := server.ByName(t.server)
-	if !ok {
-		return t.variable(ctx, ch.c)
+	if t.programs != nil {
+		err := t.variable(ctx, ch.c)
+		for _, unit := range service.UnitsOf(ch.c.Root, t.programs...) {
+			if err == nil && ch.restart {
+				err = service.Restart(ctx, ch.c, unit)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.server, err)
+		}
+		return nil
 	}
+	s, _ := server.ByName(t.server)
 	if !program.Running(ch.c.Root, s.Comms...) {
 		return nil
 	}

@@ -69,7 +69,7 @@ func call(t *testing.T, root string, memory int64, argv ...string) jem.Reply {
 func TestApply(t *testing.T) {
 	root := contracttest.Root(t, all)
 	r := call(t, root, 2<<30, "apply")
-	want := "php-fpm, java, node: told; postgresql, mariadb, nginx: written, counts after a restart (--restart)"
+	want := "php-fpm: told; postgresql, mariadb, java, node, nginx: written, counts after a restart (--restart)"
 	if r.Code != jem.CodeOK || r.Message != want {
 		t.Fatalf("%+v", r)
 	}
