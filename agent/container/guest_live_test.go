@@ -68,6 +68,9 @@ func TestLiveMemory(t *testing.T) {
 	if got := cgroup.ReadInt(dir, "memory.max", ""); got != 128<<20 {
 		t.Errorf("memory.max is %d while more is used, want the one before", got)
 	}
+	if got := r.Told(deadline(t), 441).Memory; got != 24<<20 {
+		t.Errorf("JEM is told of %d bytes of memory: its servers would never use less", got)
+	}
 	if got := cgroup.ReadInt(dir, "pids.max", ""); got != 50 {
 		t.Errorf("pids.max is %d: what can be set waits too", got)
 	}
@@ -82,8 +85,8 @@ func TestLiveMemory(t *testing.T) {
 	if err := change(t, r, 441, "memory, to 24 MiB when it is free again", l, 0); err != nil {
 		t.Error(err)
 	}
-	if got := cgroup.ReadInt(dir, "memory.max", ""); got != 24<<20 {
-		t.Errorf("memory.max is %d", got)
+	if got, told := cgroup.ReadInt(dir, "memory.max", ""), r.Told(deadline(t), 441).Memory; got != 24<<20 || told != got {
+		t.Errorf("memory.max is %d, JEM is told %d", got, told)
 	}
 }
 

@@ -60,6 +60,7 @@ type Runtime struct {
 		looks   uint64                      // how many have begun to look at all containers
 		changes uint64                      // how often one of sets was forgotten
 		noDisks bool                        // they can't be asked which they are
+		aims    map[wire.CTID]int64         // bytes of memory that it is to have once it uses less
 		ending  map[wire.CTID]time.Time     // since when nothing of it runs, though its first process is not gone
 	}
 }
@@ -74,7 +75,7 @@ func New(o Options) (*Runtime, error) {
 	r.quotas = quotaview.New(strings.Count(strings.TrimPrefix(r.opts.Cgroup, cgroup.Root), "/")+1, r.log)
 	r.mu.busy, r.mu.pausing = map[wire.CTID]chan struct{}{}, map[wire.CTID]pause{}
 	r.mu.sets, r.mu.seen, r.mu.ending = map[wire.CTID]lookedAt{}, map[wire.CTID]seen{}, map[wire.CTID]time.Time{}
-	r.mu.past = map[wire.CTID]strain.Strain{}
+	r.mu.past, r.mu.aims = map[wire.CTID]strain.Strain{}, map[wire.CTID]int64{}
 	r.groups = command.NewGroups(r.opts.Cgroup, r.log)
 	if err := cgroup.Prepare(r.opts.Cgroup); err != nil {
 		return nil, err

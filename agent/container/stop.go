@@ -124,6 +124,7 @@ func (r *Runtime) end(ctx context.Context, id wire.CTID, grace time.Duration) er
 		return err
 	}
 	r.forgetSet(id)
+	r.aim(id, 0)
 	r.boots.Drop(id)
 	os.Remove(r.askedAt(id)) // its process is gone; a note that can't be removed does not count for the next one
 	if !known {
@@ -273,6 +274,11 @@ func (r *Runtime) SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cp
 	waits := cgroup.Limit(r.cgroup(id), limits.Settings(l, cpuMaxMicros, r.disks()))
 	if waits != nil && !errors.As(waits, new(limits.Waits)) {
 		return fmt.Errorf("limit container %s: %w", id, waits)
+	}
+	if waits != nil {
+		r.aim(id, l.MemoryMax)
+	} else {
+		r.aim(id, 0)
 	}
 	if err := r.resizeShared(ctx, id, l); err != nil {
 		return fmt.Errorf("limit container %s: %w", id, err)

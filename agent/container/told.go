@@ -22,8 +22,28 @@ func (r *Runtime) Told(ctx context.Context, id wire.CTID) jem.Told {
 	if n := cgroup.ReadInt(dir, "memory.max", ""); n > 0 {
 		t.Memory = n
 	}
+	if n := r.aimed(id); n > 0 { // its servers make room when they know
+		t.Memory = n
+	}
 	t.MilliCPU = milliCPU(filepath.Join(dir, "cpu.max"))
 	return t
+}
+
+// aim notes how much memory a container is to have that uses more and keeps its earlier limit meanwhile; 0 is none.
+func (r *Runtime) aim(id wire.CTID, bytes int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if bytes > 0 {
+		r.mu.aims[id] = bytes
+	} else {
+		delete(r.mu.aims, id)
+	}
+}
+
+func (r *Runtime) aimed(id wire.CTID) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.aims[id]
 }
 
 // milliCPU reads a cpu.max (Linux, cgroup-v2, "quota period" in microseconds); 0 is no limit.
