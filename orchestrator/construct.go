@@ -179,7 +179,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
 	o.mail = &mail.Desk{Store: o.store, Keys: certs.Sealer(s.Authority.Secret("mail of the cluster")), Cluster: s.Name, Now: time.Now,
 		Log: c.log}
-	o.certify.Notice = o.notice
+	o.certify.Notice, o.ops.Notice = o.notice, o.notice
 	o.users = people.New(&people.Desk{Store: o.store, Tokens: tokens, Guesses: guesses, Cluster: s.Name,
 		Key: s.Authority.Secret("second factors of users"), Mail: o.mail, Now: time.Now, Log: c.log})
 	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.seen, Log: c.log, Now: time.Now}
@@ -191,6 +191,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		},
 		Snapshots: func() []store.Snapshot { return store.Snapshots(snapshots) }}
 	secrets := sealed.Variables{Keys: certs.Sealer(s.Authority.Secret("secret variables"))}
+	o.ops.Secrets, o.ops.Sites = secrets, o.domains.Transferred
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Holds: o.loop.Holds, Log: c.log,
 		Enroll: desk, Releases: shelf, Errors: o.license.Errors.Add, Leaving: o.ops.Leaves, Accepted: metrics.Accepted,
 		Sums:       s.Authority.Secret("sums of what hosts are told"),

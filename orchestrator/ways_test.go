@@ -11,6 +11,7 @@ import (
 	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/share"
 	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/store"
 )
@@ -71,6 +72,9 @@ func TestFortyWays(t *testing.T) {
 		resp, _ := c.do(c.client, "GET", "/api/v1/environments", nil)
 		listTag = resp.Header.Get("ETag")
 		stopped = stop("shop")
+		c.ended(stopped.Operation.ID)
+		c.settle()
+		c.ok("POST", "/api/v1/environments/shop/transfer", share.NewTransfer{To: "dan"}, nil)
 	})
 	c.as(mine.Text, func() { own = c.create(hello("mine", 1)) })
 	e, _ := c.env("shop")
@@ -161,6 +165,16 @@ func TestFortyWays(t *testing.T) {
 			body: give(operator.NewToken{Name: "more", Scopes: []string{"read"}})},
 		{tried: "read the host that its node is on", method: "GET", path: "hosts/%s", there: "host1", nothing: "nosuch"},
 		{tried: "read the cluster's metrics", method: "GET", path: "/metrics", status: 403},
+		{tried: "accept it though it is offered to another", method: "POST", path: "shares/%s/accept", there: "shop", nothing: "nosuch"},
+		{tried: "offer it to oneself", method: "POST", path: "environments/%s/transfer", there: "shop", nothing: "nosuch",
+			body: give(share.NewTransfer{To: "eve"})},
+		{tried: "offer it to a third", method: "POST", path: "environments/%s/transfer", there: "shop", nothing: "nosuch",
+			body: give(share.NewTransfer{To: "dan"})},
+		{tried: "take the offer of it back", method: "DELETE", path: "environments/%s/shares/dan", there: "shop", nothing: "nosuch"},
+		{tried: "find the offer of it", method: "GET", path: "shares", silent: true},
+		{tried: "decline the offer for another", method: "DELETE", path: "shares/%s", there: "shop", nothing: "nosuch"},
+		{tried: "learn from an offer whether there is the account", method: "POST", path: "environments/mine/transfer", there: "acme",
+			nothing: "nosuch", status: 409, body: named(func(name string) any { return share.NewTransfer{To: wire.Account(name)} })},
 		{tried: "find its things among templates", method: "GET", path: "templates", silent: true},
 	}
 	if len(ways) < 40 {
@@ -213,7 +227,8 @@ func TestFortyWays(t *testing.T) {
 		c.ok("GET", "/api/v1/environments/shop/domains", nil, &d)
 		var list operator.List[user.Service]
 		c.ok("GET", "/api/v1/services", nil, &list)
-		if len(e.Nodes) != 1 || e.Group != "" || len(d.Domains) != 2 || len(list.Items) != 1 || list.Items[0].Tokens != 0 {
+		if len(e.Nodes) != 1 || e.Group != "" || e.Account != "acme" ||
+			len(d.Domains) != 2 || len(list.Items) != 1 || list.Items[0].Tokens != 0 {
 			t.Errorf("what is its is %+v, %+v, %+v", e, d, list)
 		}
 	})

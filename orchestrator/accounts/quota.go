@@ -132,6 +132,13 @@ func AdmitRestored(tx *store.Tx, e store.Environment) error {
 	return Admit(tx, e.Account.Owner(), object(e.Spec), is.Less(was))
 }
 
+// AdmitTransferred is Admit of an environment of another account, which becomes an account's own with the same transaction.
+func AdmitTransferred(tx *store.Tx, e store.Environment, to wire.Account) error {
+	takes := Amount{}
+	takes.count(tx.View(), &e, templatesOf(tx.View()))
+	return Admit(tx, to.Owner(), object(e.Spec), takes)
+}
+
 // TrashUntil is until when an environment of an account stays in the trash that is put there now.
 func TrashUntil(tx *store.Tx, owner wire.Account, now time.Time) time.Time {
 	days := cmp.Or(groupSeen(tx.View(), recordOf(tx.View(), owner.Owner())).Trash, operator.TrashDays)

@@ -122,7 +122,10 @@ func (s *Server) accessLog(w http.ResponseWriter, r *http.Request) {
 	}
 	defer leave()
 	argv = append([]string{"/resolver", "-access-log", front.LogName(name, e.Created)}, argv...)
-	ctx, end := c.while(r.Context())
+	ctx, end := c.while(r.Context(), object, func(w world.World) bool {
+		_, there := w.Environment(name)
+		return there
+	})
 	defer end()
 	s.carry(w, r.WithContext(ctx), c.record("env.access-log", object), at.Host,
 		host.SessionRequest{CTID: at.CTID, Exec: &host.ExecSpec{Argv: argv}})

@@ -142,18 +142,18 @@ func (c caller) stays(tx *store.Tx, name wire.EnvName) error {
 	return noEnvironment(name)
 }
 
-// while is ctx for as long as a guest may what they were let in for; of any other caller it is ctx.
-func (c caller) while(ctx context.Context) (context.Context, context.CancelFunc) {
-	if c.guest == nil {
+// while is ctx for as long as a caller sees what something that is held open is about: a guest until it is not shared any more, people of
+// its own account until it is another's. Those who run the cluster see all.
+func (c caller) while(ctx context.Context, object string, sees func(world.World) bool) (context.Context, context.CancelFunc) {
+	if c.Account == wire.AdminAccount && c.guest == nil {
 		return ctx, func() {}
 	}
 	ctx, end := context.WithCancelCause(ctx)
 	go func() {
 		for {
 			w := c.world()
-			if _, ok := w.Environment(c.Envs[0]); !ok {
-				end(operator.NewProblem(operator.Denied, "environments/"+string(c.Envs[0]), "it is not shared any more",
-					"see hnctl share list"))
+			if !sees(w) {
+				end(operator.NewProblem(operator.Denied, object, "it is not there for this account any more", "see hnctl env list"))
 				return
 			}
 			select {

@@ -129,7 +129,10 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 		operator.WriteProblem(w, err)
 		return
 	}
-	ctx, end := c.while(r.Context())
+	ctx, end := c.while(r.Context(), "nodes/"+req.CTID.String(), func(w world.World) bool {
+		_, there := w.Node(req.CTID)
+		return there
+	})
 	defer end()
 	s.carry(w, r.WithContext(ctx), c.record("node."+k.name, "nodes/"+req.CTID.String()+command(req)), on, req)
 }

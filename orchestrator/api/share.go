@@ -2,11 +2,14 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/share"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/world"
 )
 
 // shareOperations are those on environments that one account shares with another.
@@ -20,7 +23,11 @@ func (s *Server) shareOperations() {
 		"Share an environment with an account no more, at once, or take the offer back", authz.Write, 204}, s.removeShare)
 	serve(s, route{"listShares", "GET", "/shares", "What other accounts share with the caller's, and offer to it", authz.Read, 200},
 		s.listTaken)
-	serve(s, route{"acceptShare", "POST", "/shares/{share}/accept", "Accept the environment that another account offers", authz.Admin, 200},
+	serve(s, route{"transferEnvironment", "POST", "/environments/{env}/transfer",
+		"Offer an environment that is stopped to another account to be its own, once an owner of that accepts it (acceptShare); " +
+			"unshareEnvironment takes the offer back", authz.Admin, 201}, s.transferEnvironment)
+	serve(s, route{"acceptShare", "POST", "/shares/{share}/accept",
+		"Accept the environment that another account offers: to share it, or, in the role of an owner, as one's own", authz.Admin, 200},
 		s.acceptShare)
 	serveWith(s, route{"leaveShare", "DELETE", "/shares/{share}",
 		"Give back an environment that another account shares, or decline its offer, of which that account is not told", authz.Admin, 204},
@@ -53,6 +60,19 @@ func (s *Server) offerShare(ctx context.Context, c caller, in *offerInput) (out 
 	})
 }
 
+type transferInput struct {
+	Env  wire.EnvName `path:"env" maxLength:"40"`
+	Body share.NewTransfer
+}
+
+func (s *Server) transferEnvironment(ctx context.Context, c caller, in *transferInput) (out share.Share, err error) {
+	object := "environments/" + string(in.Env) + "/shares/" + string(in.Body.To)
+	return out, s.do(c, "transfer.offer", object, func() (err error) {
+		out, err = s.Shares.Transfer(ctx, c.Account, in.Env, in.Body.To, c.Name, s.Ops.Transferable)
+		return err
+	})
+}
+
 type removeShareInput struct {
 	Env     wire.EnvName `path:"env" maxLength:"40"`
 	Account wire.Account `path:"account" maxLength:"40"`
@@ -75,12 +95,31 @@ type takenInput struct {
 }
 
 func (s *Server) acceptShare(ctx context.Context, c caller, in *takenInput) (out share.Share, err error) {
+	if s.Shares.Offers(c.Account, in.Share) {
+		return s.acceptTransfer(ctx, c, in)
+	}
 	record := c.record("share.accept", "environments/"+string(in.Share)+"/shares/"+string(c.Account))
 	record.With, _ = s.Shares.From(c.Account, in.Share)
 	return out, s.Audit.Do(record, func() (err error) {
 		out, err = s.Shares.Accept(ctx, c.Account, in.Share)
 		return err
 	})
+}
+
+// acceptTransfer has both accounts' records say that an environment changes hands, and the old one's which of its tokens end with that.
+func (s *Server) acceptTransfer(ctx context.Context, c caller, in *takenInput) (out share.Share, err error) {
+	record := c.record("transfer.accept", "environments/"+string(in.Share)+"/shares/"+string(c.Account))
+	record.With, _ = s.Shares.From(c.Account, in.Share)
+	var ended []store.Token
+	err = s.Audit.Do(record, func() (err error) {
+		out, ended, err = s.Ops.Transfer(ctx, in.Share, c.Account, c.asker())
+		return err
+	})
+	for _, t := range ended {
+		err = errors.Join(err, s.Audit.Write(operator.Audit{Who: world.Guest(c.Account), Account: t.Account.Owner(), What: "token.end",
+			Object: "tokens/" + t.ID, Result: "ok: " + t.Over.Why}))
+	}
+	return out, err
 }
 
 func (s *Server) leaveShare(ctx context.Context, c caller, in *takenInput) (*none, error) {

@@ -60,7 +60,8 @@ var byActing = map[string]bool{"getSelf": true, "endSession": true}
 
 // ofThemselves are the operations that nobody does for another, beside those of people and those that need scope admin: what they make
 // lasts.
-var ofThemselves = map[string]bool{"shareEnvironment": true, "unshareEnvironment": true}
+var ofThemselves = map[string]bool{"shareEnvironment": true, "unshareEnvironment": true, "transferEnvironment": true,
+	"acceptShare": true, "leaveShare": true}
 
 // themselves is nil unless somebody acts as a user and asks for what a user does themselves.
 func themselves(c caller, id, object string) *operator.Problem {

@@ -15,7 +15,7 @@ var ofAll = map[string]bool{"listEnvironments": true, "listNodes": true, "listOp
 
 // notWithin are those of an environment that reach beyond it: into others of its group, and to other accounts.
 var notWithin = map[string]bool{"groupEnvironment": true, "listEnvironmentShares": true, "shareEnvironment": true,
-	"unshareEnvironment": true}
+	"unshareEnvironment": true, "transferEnvironment": true}
 
 // within is nil unless the caller's token is for some environments and this is about something else: what is in others is not there for it.
 func within(c caller, r route, param func(string) string) *operator.Problem {

@@ -149,6 +149,31 @@ func EndTokens(tx *store.Tx, user string, account wire.Account, now time.Time) (
 	return ended
 }
 
+// EndIn takes an environment out of the tokens of its account that are for some environments only, with the transaction by which it is no
+// more that account's: it would be theirs again if it came back. Those that are for no other one end, for the reason given, and are
+// returned.
+func EndIn(tx *store.Tx, e store.Environment, why string, now time.Time) (ended []store.Token) {
+	is := func(n wire.EnvName) bool { return n == e.Spec.Name }
+	for seen := range store.TokensIn.Of(tx.View(), string(e.Account.Owner())) {
+		if seen.Narrow == nil || !slices.ContainsFunc(seen.Narrow.Envs, is) {
+			continue
+		}
+		rec, ok := store.Tokens.Read(tx, seen.Hash)
+		if !ok || rec.Narrow == nil {
+			continue
+		}
+		narrow := *rec.Narrow
+		if narrow.Envs = slices.DeleteFunc(slices.Clone(narrow.Envs), is); len(narrow.Envs) > 0 {
+			rec.Narrow = &narrow
+		} else {
+			rec = overAt(rec, why, now)
+			ended = append(ended, rec)
+		}
+		store.Tokens.Put(tx, rec.Hash, rec)
+	}
+	return ended
+}
+
 func overAt(t store.Token, why string, now time.Time) store.Token {
 	had := store.Narrow{Scopes: t.Scopes}
 	if t.Narrow != nil {

@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/ops/progress"
+	"hardnode.dev/orchestrator/sealed"
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/world"
 )
@@ -43,6 +44,11 @@ type Ops struct {
 	Planned func(world.World) world.World
 	Log     *slog.Logger
 	Now     func() time.Time // nil is time.Now
+	// Of an environment that becomes another account's: Secrets seals its variables as that account's, Sites what it is served under, and
+	// Notice writes to the owners of both.
+	Secrets sealed.Variables
+	Sites   func(tx *store.Tx, e store.Environment, to wire.Account) error
+	Notice  func(tx *store.Tx, owner wire.Account, subject, text string) error
 
 	stepping sync.Mutex // held by a step: one at a time
 	looks    looks      // by a step

@@ -113,6 +113,42 @@ func (v Variables) Reveal(account wire.Account, spec operator.EnvironmentSpec) (
 	return spec, nil
 }
 
+// Rebound is sealed values of one account, by their names, sealed as another's. What can't be opened is an error.
+func (v Variables) Rebound(values map[string][]byte, from, to wire.Account) (map[string][]byte, error) {
+	if len(values) == 0 {
+		return values, nil
+	}
+	out := make(map[string][]byte, len(values))
+	for name, sealed := range values {
+		plain, err := v.Keys.Open(bound(from), sealed)
+		if err != nil {
+			return nil, fmt.Errorf("secret variable %q: %w", name, err)
+		}
+		if out[name], err = v.Keys.SealSame(bound(to), plain); err != nil {
+			return nil, fmt.Errorf("secret variable %q: %w", name, err)
+		}
+	}
+	return out, nil
+}
+
+// ReboundSpec is a spec of one account with its sealed values sealed as another's.
+func (v Variables) ReboundSpec(spec operator.EnvironmentSpec, from, to wire.Account) (operator.EnvironmentSpec, error) {
+	spec.Layers = slices.Clone(spec.Layers)
+	for i := range spec.Layers {
+		l := &spec.Layers[i]
+		l.Secrets = slices.Clone(l.Secrets)
+		for j := range l.Secrets {
+			s := &l.Secrets[j]
+			out, err := v.Rebound(map[string][]byte{s.Name: s.Sealed}, from, to)
+			if err != nil {
+				return spec, fmt.Errorf("layer %s of environment %s: %w", l.Name, spec.Name, err)
+			}
+			s.Sealed = out[s.Name]
+		}
+	}
+	return spec, nil
+}
+
 // Open is a Work as its host gets it: sealed variables are among the others. What can't be opened is left out, and is in err; the Work that
 // is given stays as it is.
 func (v Variables) Open(work *host.Work) (out *host.Work, err error) {

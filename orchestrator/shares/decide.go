@@ -7,6 +7,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/share"
+	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -19,6 +20,10 @@ func Dead(v *store.View, s *store.Share, now time.Time) bool {
 		return true
 	case s.Account.Owner() == wire.AdminAccount, s.With.Owner() == wire.AdminAccount, s.With == s.Account:
 		return true // Offer makes none of these
+	case s.Role == user.Owner:
+		if !s.Since.IsZero() {
+			return true // Accept makes none of these either
+		}
 	case share.ValidateRole(s.Role) != nil:
 		return true
 	}
@@ -45,7 +50,7 @@ func stateOf(v *store.View, name wire.Account) account.State {
 
 // counts tells whether a share allows something now.
 func counts(v *store.View, s *store.Share) bool {
-	return !s.Since.IsZero() && !s.Declined && Idle(v, s) == "" && !Dead(v, s, s.Until)
+	return !s.Since.IsZero() && !s.Declined && s.Role != user.Owner && Idle(v, s) == "" && !Dead(v, s, s.Until)
 }
 
 // Of is the share by which an environment is shared with an account, now; nil: it isn't.
@@ -98,6 +103,13 @@ func Renamed(tx *store.Tx, e store.Environment, to wire.EnvName) {
 			s.Env = to
 			store.Shares.Put(tx, store.ShareKey(to, s.With), s)
 		}
+	}
+}
+
+// EndAll ends all that an environment is shared by, and all offers of it, with the transaction by which it is another account's.
+func EndAll(tx *store.Tx, e store.Environment) {
+	for seen := range store.SharesOf.Of(tx.View(), string(e.Spec.Name)) {
+		store.Shares.Delete(tx, store.ShareKey(seen.Env, seen.With))
 	}
 }
 

@@ -2,7 +2,8 @@
 //
 // Owns: offers, their acceptance and end; the decision whether a share allows something now.
 // In: what people of both accounts ask; in a transaction, that an account goes.
-// Out: shares as each side reads them; Of and With, which the API and world let somebody in by.
+// Out: shares as each side reads them; Of and With, which the API and world let somebody in by; Transfer, by which ops gives an environment
+// to another account.
 // Never: gives a share that its environment's account did not offer and the other one did not accept; tells whether there is an account of
 // a name, or whether it declined.
 package shares
@@ -20,6 +21,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/share"
+	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/store"
 )
@@ -53,12 +55,24 @@ func mine(tx *store.Tx, caller wire.Account, name wire.EnvName) (store.Environme
 // Offer offers an environment to another account. Nothing of that account is looked at, so that nothing of it can be learned.
 func (d *Desk) Offer(ctx context.Context, caller wire.Account, name wire.EnvName, n share.NewShare, by string) (out share.Share,
 	err error) {
-	object := "environments/" + string(name) + "/shares/" + string(n.With)
-	if err := n.With.Validate(); err != nil {
-		return out, operator.NewProblem(operator.Invalid, "with", err.Error(), "give the name of an account")
-	}
 	if err := share.ValidateRole(n.Role); err != nil {
 		return out, operator.NewProblem(operator.Invalid, "role", err.Error(), "change it")
+	}
+	return d.offer(ctx, caller, name, n, by, "with", func(*store.Tx, store.Environment) error { return nil })
+}
+
+// Transfer is Offer of an environment to be the other account's own. fit says in the transaction why it can't change hands as it is.
+func (d *Desk) Transfer(ctx context.Context, caller wire.Account, name wire.EnvName, to wire.Account, by string,
+	fit func(*store.Tx, store.Environment) error) (share.Share, error) {
+	return d.offer(ctx, caller, name, share.NewShare{With: to, Role: user.Owner}, by, "to", fit)
+}
+
+// offer makes an offer, unless fit says why not. field is what names the other account in the request.
+func (d *Desk) offer(ctx context.Context, caller wire.Account, name wire.EnvName, n share.NewShare, by, field string,
+	fit func(*store.Tx, store.Environment) error) (out share.Share, err error) {
+	object := "environments/" + string(name) + "/shares/" + string(n.With)
+	if err := n.With.Validate(); err != nil {
+		return out, operator.NewProblem(operator.Invalid, field, err.Error(), "give the name of an account")
 	}
 	var rec store.Share
 	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
@@ -67,9 +81,15 @@ func (d *Desk) Offer(ctx context.Context, caller wire.Account, name wire.EnvName
 		case p != nil:
 			return p
 		case n.With == e.Account.Owner():
-			return operator.NewProblem(operator.Invalid, "with", "it is the account of the environment", "give another account")
+			return operator.NewProblem(operator.Invalid, field, "it is the account of the environment", "give another account")
+		case n.With == wire.AdminAccount && n.Role == user.Owner:
+			return operator.NewProblem(operator.Invalid, field, "it is the account of those who run the cluster, which takes nothing of "+
+				"others", "give another account")
 		case n.With == wire.AdminAccount:
-			return operator.NewProblem(operator.Invalid, "with", "those who run the cluster see every environment", "give another account")
+			return operator.NewProblem(operator.Invalid, field, "those who run the cluster see every environment", "give another account")
+		}
+		if err := fit(tx, e); err != nil {
+			return err
 		}
 		key, now := store.ShareKey(name, n.With), d.now()
 		if had, there := store.Shares.Read(tx, key); there && !Dead(tx.View(), &had, now) {
@@ -82,6 +102,10 @@ func (d *Desk) Offer(ctx context.Context, caller wire.Account, name wire.EnvName
 			if Dead(tx.View(), &s, now) {
 				store.Shares.Delete(tx, store.ShareKey(s.Env, s.With))
 				continue
+			}
+			if s.Role == user.Owner && n.Role == user.Owner {
+				return operator.NewProblem(operator.Conflict, object, "it is offered to account "+string(s.With)+" already, to be its own",
+					"take that back first: hnctl env transfer "+string(name)+" --cancel")
 			}
 			has++
 		}
@@ -181,24 +205,52 @@ func noShare(name wire.EnvName) *operator.Problem {
 }
 
 // own is what is shared with a caller's account, or offered to it. Every other name is answered alike.
-func (d *Desk) own(tx *store.Tx, caller wire.Account, name wire.EnvName) (store.Share, *operator.Problem) {
+func own(tx *store.Tx, caller wire.Account, name wire.EnvName, now time.Time) (store.Share, *operator.Problem) {
 	s, ok := store.Shares.Read(tx, store.ShareKey(name, caller))
 	store.Envs.Read(tx, string(name))
-	if !ok || s.Env != name || s.With != caller || s.Declined || Dead(tx.View(), &s, d.now()) {
+	if !ok || s.Env != name || s.With != caller || s.Declined || Dead(tx.View(), &s, now) {
 		return s, noShare(name)
 	}
 	return s, nil
+}
+
+// Transfer is, in a transaction, the offer by which an environment is to be a caller's account's own. There being none, or one that shares
+// it, is a Problem; so is that an account of the two may change nothing now.
+func Transfer(tx *store.Tx, caller wire.Account, name wire.EnvName, now time.Time) (store.Share, error) {
+	s, p := own(tx, caller, name, now)
+	switch {
+	case p != nil:
+		return s, p
+	case s.Role != user.Owner:
+		return s, operator.NewProblem(operator.Conflict, "shares/"+string(name), "it is not offered to be this account's own any more",
+			"see hnctl share list")
+	}
+	store.Accounts.Read(tx, string(s.Account))
+	store.Accounts.Read(tx, string(s.With))
+	if why := Idle(tx.View(), &s); why != "" {
+		return s, operator.NewProblem(operator.Conflict, "shares/"+string(name), why+": nothing of it changes hands meanwhile",
+			"ask those who run the cluster")
+	}
+	return s, nil
+}
+
+// Transferred is an offer as the account reads it that accepted it, and whose own the environment is now.
+func Transferred(s store.Share, now time.Time) share.Share {
+	return share.Share{Env: s.Env, Account: s.Account, With: s.With, Role: s.Role, State: share.Transferred, Created: s.Created, Since: now}
 }
 
 // Accept takes an offer, for the account it was made to; once more is nothing.
 func (d *Desk) Accept(ctx context.Context, caller wire.Account, name wire.EnvName) (out share.Share, err error) {
 	var rec store.Share
 	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
-		s, p := d.own(tx, caller, name)
-		if p != nil {
+		s, p := own(tx, caller, name, d.now())
+		switch {
+		case p != nil:
 			return p
-		}
-		if s.Since.IsZero() {
+		case s.Role == user.Owner:
+			return operator.NewProblem(operator.Conflict, "shares/"+string(name), "it is offered to be this account's own now",
+				"look at the offer, and accept again: hnctl share list")
+		case s.Since.IsZero():
 			s.Since = d.now()
 			store.Shares.Put(tx, store.ShareKey(name, caller), s)
 		}
@@ -214,7 +266,7 @@ func (d *Desk) Accept(ctx context.Context, caller wire.Account, name wire.EnvNam
 // Leave gives back what is shared with an account, or declines what is offered to it, which the environment's account is not told.
 func (d *Desk) Leave(ctx context.Context, caller wire.Account, name wire.EnvName) error {
 	_, err := d.Store.Update(ctx, func(tx *store.Tx) error {
-		s, p := d.own(tx, caller, name)
+		s, p := own(tx, caller, name, d.now())
 		if p != nil {
 			return p
 		}
@@ -227,6 +279,13 @@ func (d *Desk) Leave(ctx context.Context, caller wire.Account, name wire.EnvName
 		return nil
 	})
 	return err
+}
+
+// Offers tells whether an environment is offered to a caller's account to be its own.
+func (d *Desk) Offers(caller wire.Account, name wire.EnvName) bool {
+	v := d.Store.View()
+	s := store.Shares.Find(v, store.ShareKey(name, caller))
+	return s != nil && s.With == caller && s.Role == user.Owner && !s.Declined && !Dead(v, s, d.now())
 }
 
 // From is whose an environment is that is shared with an account or offered to it, and whether it was accepted; "": nothing is.

@@ -228,3 +228,80 @@ func TestOver(t *testing.T) {
 		}
 	}
 }
+
+// TestTransferOffers: an offer to be another account's own is one at a time, allows nothing, is no share for whoever accepts it as one, and
+// is only that account's to take, while both accounts may change something.
+func TestTransferOffers(t *testing.T) {
+	b := opened(t)
+	fits := func(*store.Tx, store.Environment) error { return nil }
+	give := func(caller, to wire.Account) error {
+		_, err := b.Transfer(t.Context(), caller, "shop", to, "ada", fits)
+		return err
+	}
+	take := func(caller wire.Account) (s store.Share, err error) {
+		b.put(func(tx *store.Tx) { s, err = Transfer(tx, caller, "shop", b.now) })
+		return s, err
+	}
+	state := func(name wire.Account, to account.State) {
+		b.put(func(tx *store.Tx) { store.Accounts.Put(tx, string(name), store.Account{Name: name, State: to}) })
+	}
+	for _, k := range []struct {
+		caller, to wire.Account
+		want       operator.Code
+	}{{"acme", "acme", operator.Invalid}, {"acme", wire.AdminAccount, operator.Invalid}, {"acme", "e!v", operator.Invalid},
+		{"acme", "", operator.Invalid}, {"eve", "dan", operator.NotFound}, {"eve", "eve", operator.NotFound}, {"acme", "eve", ""},
+		{"acme", "eve", operator.Conflict}, {"acme", "dan", operator.Conflict}} {
+		if err := give(k.caller, k.to); code(err) != k.want {
+			t.Errorf("%+v: %v", k, err)
+		}
+	}
+	v := b.Store.View()
+	if Of(v, "shop", "eve") != nil || len(With(v, "eve")) != 0 || !b.Offers("eve", "shop") || b.Offers("dan", "shop") {
+		t.Error("the offer counts, or is not one")
+	}
+	if _, err := b.Accept(t.Context(), "eve", "shop"); code(err) != operator.Conflict {
+		t.Errorf("it is accepted as a share: %v", err)
+	}
+	for _, caller := range []wire.Account{"acme", "dan", wire.AdminAccount, ""} {
+		if _, err := take(caller); code(err) != operator.NotFound {
+			t.Errorf("%q takes it: %v", caller, err)
+		}
+	}
+	for _, name := range []wire.Account{"acme", "eve"} {
+		for _, to := range []account.State{account.Suspended, account.Closing} {
+			state(name, to)
+			if _, err := take("eve"); code(err) != operator.Conflict {
+				t.Errorf("with %s %s: %v", name, to, err)
+			}
+		}
+		state(name, account.Trial)
+	}
+	if s, err := take("eve"); err != nil || s.By != "ada" {
+		t.Errorf("it is %+v, %v", s, err)
+	}
+	b.now = b.now.Add(share.OfferFor)
+	if _, err := take("eve"); code(err) != operator.NotFound {
+		t.Errorf("it is taken too late: %v", err)
+	}
+	if err := give("acme", "dan"); err != nil {
+		t.Errorf("when the offer is over: %v", err)
+	}
+	if err := b.offer("eve", user.Viewer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := take("eve"); code(err) != operator.Conflict {
+		t.Errorf("a share is taken as a transfer: %v", err)
+	}
+	b.put(func(tx *store.Tx) { // what no orchestrator writes
+		s, _ := store.Shares.Read(tx, store.ShareKey("shop", "dan"))
+		s.Since = b.now
+		store.Shares.Put(tx, store.ShareKey("shop", "dan"), s)
+	})
+	if _, err := take("dan"); code(err) != operator.NotFound || Of(b.Store.View(), "shop", "dan") != nil {
+		t.Errorf("one that looks accepted: %v", err)
+	}
+	b.put(func(tx *store.Tx) { e, _ := store.Envs.Read(tx, "shop"); EndAll(tx, e) })
+	if n := store.Shares.Len(b.Store.View()); n != 0 {
+		t.Errorf("%d are left", n)
+	}
+}

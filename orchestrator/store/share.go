@@ -15,10 +15,12 @@ type Share struct {
 	Made    time.Time    `json:"made"`
 	Account wire.Account `json:"account"` // whose it is: of what went to another account nothing is shared by it
 	With    wire.Account `json:"with"`
-	Role    user.Role    `json:"role"`
-	Created time.Time    `json:"created"`
-	By      string       `json:"by"`
-	Until   time.Time    `json:"until"` // of the offer
+	// Role is one of share.Roles, or user.Owner: the environment is offered to be With's own, and there is no share once that is accepted.
+	// Orchestrators before 2026-11-29 take such an offer for none, and remove it.
+	Role    user.Role `json:"role"`
+	Created time.Time `json:"created"`
+	By      string    `json:"by"`
+	Until   time.Time `json:"until"` // of the offer
 	// Since is when it was accepted; zero: it is an offer.
 	Since time.Time `json:"since,omitzero"`
 	// Declined: the account it was offered to doesn't want it. Its own account is shown an offer all the same, until it ends as others do.

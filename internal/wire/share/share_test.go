@@ -10,6 +10,7 @@ import (
 func TestGolden(t *testing.T) {
 	golden.Wire[Share](t, "share")
 	golden.Wire[NewShare](t, "new")
+	golden.Wire[NewTransfer](t, "transfer")
 }
 
 // A share gives nobody the environment: there is no owner in it.

@@ -33,6 +33,9 @@ func Refusal(kind string, name wire.EnvName, e *store.Environment, revision, mat
 	case kind == Rename && e.Want != store.WantStopped:
 		return operator.NewProblem(operator.Conflict, object, "it is to run, and its nodes know its name from their start on",
 			"stop it first: hnctl env stop "+string(name))
+	case kind == Transfer && e.Want != store.WantStopped:
+		return operator.NewProblem(operator.Conflict, object, "it is to run, and changes hands only while it is stopped",
+			"stop it first: hnctl env stop "+string(name))
 	case kind == "env.spread" && !e.Runs():
 		return operator.NewProblem(operator.Conflict, object, "it is not to run: there is nothing to move",
 			"start it first: hnctl env start "+string(name))

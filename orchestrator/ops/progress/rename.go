@@ -1,4 +1,8 @@
 package progress
 
-// Rename is what gives an environment another name. It is no operation: it is done at once.
-const Rename = "env.rename"
+// Rename is what gives an environment another name, and Transfer what gives it to another account. They are no operations: they are done at
+// once.
+const (
+	Rename   = "env.rename"
+	Transfer = "env.transfer"
+)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
@@ -11,11 +12,14 @@ import (
 	"hardnode.dev/internal/wire/user"
 )
 
-// shares keeps with whom hello is shared, and that account acme offers an environment, theirs.
+// shares keeps with whom hello is shared, and that account acme offers an environment, theirs, and another one, sold, to
+// be this account's own.
 func (f *fake) shares(mux *http.ServeMux) {
 	given := []share.Share{}
 	offer := share.Share{Env: "theirs", Account: "acme", With: "mine", Role: user.Developer, State: share.Offered, Created: f.now,
 		Until: f.now}
+	sold := offer
+	sold.Env, sold.Role = "sold", user.Owner
 	handle := func(pattern string, h func(w http.ResponseWriter, r *http.Request)) {
 		method, path, _ := strings.Cut(pattern, " ")
 		mux.HandleFunc(method+" "+operator.Prefix+path, func(w http.ResponseWriter, r *http.Request) {
@@ -38,6 +42,17 @@ func (f *fake) shares(mux *http.ServeMux) {
 		given = append(given, s)
 		reply(w, 201, s)
 	})
+	handle("POST /environments/{env}/transfer", func(w http.ResponseWriter, r *http.Request) {
+		var n share.NewTransfer
+		if json.NewDecoder(r.Body).Decode(&n); n.To == "mine" {
+			refuse(w, operator.Invalid, "to", "it is the account of the environment", "give another account")
+			return
+		}
+		s := share.Share{Env: wire.EnvName(r.PathValue("env")), Account: "mine", With: n.To, Role: user.Owner, State: share.Offered,
+			Created: f.now, Until: f.now}
+		given = append(given, s)
+		reply(w, 201, s)
+	})
 	handle("DELETE /environments/{env}/shares/{account}", func(w http.ResponseWriter, r *http.Request) {
 		if len(given) == 0 {
 			refuse(w, operator.NotFound, "environments/hello/shares/"+r.PathValue("account"),
@@ -48,10 +63,10 @@ func (f *fake) shares(mux *http.ServeMux) {
 		w.WriteHeader(204)
 	})
 	handle("GET /shares", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, 200, operator.List[share.Share]{Items: []share.Share{offer}})
+		reply(w, 200, operator.List[share.Share]{Items: []share.Share{offer, sold}})
 	})
 	there := func(w http.ResponseWriter, r *http.Request) bool {
-		if r.PathValue("share") == "theirs" {
+		if r.PathValue("share") == "theirs" || r.PathValue("share") == "sold" {
 			return true
 		}
 		refuse(w, operator.NotFound, "shares/"+r.PathValue("share"), "no environment of that name is shared with you or offered to you",
@@ -59,7 +74,10 @@ func (f *fake) shares(mux *http.ServeMux) {
 		return false
 	}
 	handle("POST /shares/{share}/accept", func(w http.ResponseWriter, r *http.Request) {
-		if there(w, r) {
+		if r.PathValue("share") == "sold" {
+			sold.State, sold.Since, sold.Until = share.Transferred, f.now, time.Time{}
+			reply(w, 200, sold)
+		} else if there(w, r) {
 			offer.State, offer.Since = share.Shared, f.now
 			reply(w, 200, offer)
 		}

@@ -33,7 +33,7 @@ func Group(a *app.App) *cobra.Command {
 		envRestart(a),
 		envChange(a, "spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"),
 		envDelete(a), envTrash(a), envRename(a), envKeep(a), envGroup(a), domains(a), certificates(a), routes(a),
-		accessLog(a), share.OfEnvironment(a))
+		accessLog(a), share.OfEnvironment(a), share.Transfer(a))
 }
 
 func envPath(name string) string { return "/environments/" + url.PathEscape(name) }
