@@ -18,6 +18,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/mail"
+	"hardnode.dev/internal/wire/oidc"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/share"
 	"hardnode.dev/internal/wire/slots"
@@ -153,7 +154,12 @@ func asking(c *cluster, op, token string) map[string]asked {
 			Panel: "https://a.example.com"}},
 		"getAcme": {cluster: true}, "removeAcme": {cluster: true},
 		"setAcme": {cluster: true, body: acme.SetAcmeSettings{Directory: "https://ca.example/", Mail: "a@example.com"}},
-		"getDns":  {cluster: true}, "checkDns": {cluster: true}, "removeDns": {cluster: true},
+		"getOidc": {cluster: true}, "removeOidc": {cluster: true}, "getSignInWays": none, "signInOidc": {apart: true}, // oidc_test.go
+		"setOidc": {cluster: true, body: oidc.SetOidcSettings{Issuer: "https://a.example", Client: "x",
+			Panel: "https://a.example.com"}},
+		"endIdentity":   {cluster: true, body: user.EndIdentity{Password: "x"}},
+		"resetIdentity": {cluster: true, there: "root@example.com"},
+		"getDns":        {cluster: true}, "checkDns": {cluster: true}, "removeDns": {cluster: true},
 		"setDns":      {cluster: true, body: zone.SetDnsSettings{}},
 		"testMail":    {cluster: true, body: mail.TestMail{To: "a@example.com"}},
 		"createToken": {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
@@ -473,7 +479,7 @@ func TestNarrowToken(t *testing.T) {
 				}
 				status, text := c.ask(method, variable.ReplaceAllString(path, q.there), q)
 				switch {
-				case id == "getVersion" && status == http.StatusOK:
+				case (id == "getVersion" || id == "getSignInWays") && status == http.StatusOK: // nobody needs a token for that
 				case id == "listEnvironments", id == "listNodes", id == "listOperations":
 					if status != http.StatusOK || !strings.Contains(text, "mine") || strings.Contains(text, "hello") {
 						t.Errorf("%s: %d %s", id, status, text)

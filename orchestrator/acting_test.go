@@ -181,7 +181,8 @@ func TestActing(t *testing.T) {
 
 // ofAsker are the operations about who asks.
 var ofAsker = map[string]bool{"listSessions": true, "endSession": true, "endSessions": true, "getSelf": true, "changeSelf": true,
-	"changePassword": true, "beginSecondFactor": true, "confirmSecondFactor": true, "endSecondFactor": true, "renewRecoveryCodes": true}
+	"changePassword": true, "beginSecondFactor": true, "confirmSecondFactor": true, "endSecondFactor": true, "renewRecoveryCodes": true,
+	"endIdentity": true}
 
 // described are the descriptions of all operations of the API, by id.
 func (c *cluster) described() map[string]string {

@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/oidc"
 	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/accounts"
 	"hardnode.dev/orchestrator/api"
@@ -32,6 +33,7 @@ import (
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/holds"
 	"hardnode.dev/orchestrator/hostapi"
+	"hardnode.dev/orchestrator/idp"
 	"hardnode.dev/orchestrator/lead"
 	"hardnode.dev/orchestrator/licensing"
 	"hardnode.dev/orchestrator/live"
@@ -89,6 +91,7 @@ type orchestrator struct {
 	users     *people.Desk
 	shares    *shares.Desk
 	mail      *mail.Desk
+	idp       *idp.Desk
 	ops       *ops.Ops
 	domains   *domains.Desk
 	certify   *certify.Desk
@@ -177,6 +180,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	hub := session.NewHub()
 	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
+	o.idp = &idp.Desk{Store: o.store, Keys: certs.Sealer(s.Authority.Secret("identity provider")), Now: time.Now, Log: c.log}
 	o.mail = &mail.Desk{Store: o.store, Keys: certs.Sealer(s.Authority.Secret("mail of the cluster")), Cluster: s.Name, Now: time.Now,
 		Log: c.log}
 	o.certify.Notice, o.ops.Notice = o.notice, o.notice
@@ -201,7 +205,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.users.MakeAccount = o.accounts.SignUp
 	o.shares = &shares.Desk{Store: o.store, Now: time.Now, Log: c.log}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Accounts: o.accounts, Users: o.users, Shares: o.shares,
-		Mail: o.mail, Audit: o.audit, World: o.seen, Hub: hub, Secrets: secrets,
+		Mail: o.mail, IDP: o.idp, Audit: o.audit, World: o.seen, Hub: hub, Secrets: secrets,
 		Log: c.log, License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses,
 		RotateGossip: o.loop.RotateGossip,
 		Metrics:      metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots, o.fleet.Met),
@@ -212,6 +216,12 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	}
 	o.panel.Links = panel.Links{Look: o.users.Link, Use: o.api.UseLink, Forgot: o.users.Forgot, SignUp: o.users.SignUp,
 		SignsUp: o.users.SignsUp}
+	o.panel.Self = o.users.Self
+	o.panel.OIDC = panel.OIDC{Name: o.idp.Name, Begin: o.idp.Begin, Finish: o.idp.Finish, Ticket: o.users.Ticket,
+		Prove: o.api.ProveUser, Bind: o.api.BindUser, End: o.api.EndIdentity,
+		SignIn: func(ctx context.Context, in oidc.OidcSignIn, from string) (user.SignedIn, error) {
+			return o.api.SignInOIDC(ctx, in, from, "panel")
+		}}
 	o.api.Errors = o.license.Errors.Waiting
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
 	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Serves: netboot.Serves,

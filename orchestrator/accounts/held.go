@@ -178,6 +178,9 @@ func leave(tx *store.Tx, key string, name wire.Account) {
 		}
 	}
 	if len(u.Members) == 0 {
+		for i := range store.IdentityOf.Of(tx.View(), u.ID) {
+			store.Identities.Delete(tx, store.IdentityKey(i.Issuer, i.Subject))
+		}
 		store.Users.Delete(tx, key)
 		return
 	}

@@ -31,6 +31,7 @@ import (
 	"hardnode.dev/orchestrator/domains"
 	"hardnode.dev/orchestrator/door"
 	"hardnode.dev/orchestrator/enroll"
+	"hardnode.dev/orchestrator/idp"
 	"hardnode.dev/orchestrator/mail"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/ops/progress"
@@ -57,6 +58,7 @@ type Server struct {
 	Shares   *shares.Desk  // which environments are shared with other accounts
 	Secrets  sealed.Variables
 	Mail     *mail.Desk    // what the cluster sends mail by
+	IDP      *idp.Desk     // whom users sign in with beside their password
 	Certify  *certify.Desk // whom certificates are asked of
 	Zones    *zones.Desk   // the cluster's domain in the DNS
 	Audit    *audit.Log
@@ -158,7 +160,8 @@ func (s *Server) Handler() http.Handler {
 		s.Metrics.ServeHTTP(w, r)
 	})
 	// What the API is like is no secret.
-	open := map[string]bool{"POST " + operator.Prefix + "/sessions": true}
+	open := map[string]bool{"POST " + operator.Prefix + "/sessions": true, "POST " + operator.Prefix + "/sessions/oidc": true,
+		"GET " + operator.Prefix + "/sign-in": true}
 	s.door = &door.Door{Routes: mux, Public: "/openapi", Held: held, Open: open, Tokens: s.Tokens, Guesses: s.Guesses,
 		Enter: s.enter, Log: s.Log}
 	return s.door.Handler()
@@ -388,6 +391,7 @@ func (s *Server) operations() {
 	s.mailOperations()
 	s.acmeOperations()
 	s.dnsOperations()
+	s.oidcOperations()
 	s.userOperations()
 	s.serviceOperations()
 	s.linkOperations()
@@ -412,7 +416,9 @@ var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateG
 	"createAccountToken": true, "listAccountGroups": true, "setAccountGroup": true, "deleteAccountGroup": true,
 	"createUser": true, "deleteUser": true, "signInAs": true, "resetSecondFactor": true, "endUserSessions": true,
 	"getMail": true, "setMail": true, "removeMail": true, "testMail": true, "listMails": true,
-	"getAcme": true, "setAcme": true, "removeAcme": true, "getDns": true, "setDns": true, "removeDns": true, "checkDns": true,
+	"getAcme": true, "setAcme": true, "removeAcme": true,
+	"getOidc": true, "setOidc": true, "removeOidc": true, "resetIdentity": true,
+	"getDns": true, "setDns": true, "removeDns": true, "checkDns": true,
 	"planRollout": true, "startRollout": true, "listRollouts": true, "getRollout": true, "reportRollout": true, "pauseRollout": true,
 	"resumeRollout": true, "abortRollout": true}
 

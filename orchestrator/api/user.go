@@ -31,6 +31,8 @@ func (s *Server) userOperations() {
 		"Make new recovery codes in place of those that are left; they are shown this once", authz.Read, 201}, s.renewRecovery)
 	serveWith(s, route{"endSecondFactor", "POST", "/user/second-factor/remove", "Take one's own second factor away", authz.Read, 204},
 		s.endFactor)
+	serveWith(s, route{"endIdentity", "POST", "/user/identity/remove", "Sign in with the identity provider no more", authz.Read, 204},
+		s.endIdentity)
 
 	serve(s, route{"listUsers", "GET", "/users", "The users of the caller's account, by mail address", authz.Admin, 200}, s.listUsers)
 	serve(s, route{"getUser", "GET", "/users/{user}", "One user, by id or mail address", authz.Admin, 200}, s.getUser)
@@ -39,6 +41,8 @@ func (s *Server) userOperations() {
 		"Delete a user; their sessions end, and the tokens that they made", authz.Admin, 204}, s.deleteUser)
 	serveWith(s, route{"resetSecondFactor", "DELETE", "/users/{user}/second-factor",
 		"Take away the second factor of a user who lost it; their sessions end", authz.Admin, 204}, s.resetFactor)
+	serveWith(s, route{"resetIdentity", "DELETE", "/users/{user}/identity",
+		"Have a user sign in with the identity provider no more; their sessions end", authz.Admin, 204}, s.resetIdentity)
 	serveWith(s, route{"endUserSessions", "DELETE", "/users/{user}/sessions", "End all sessions of a user", authz.Admin, 204},
 		s.endUserSessions)
 	serve(s, route{"signInAs", "POST", "/users/{user}/sign-in-as",
@@ -53,7 +57,7 @@ func (s *Server) userOperations() {
 // ofPeople are the operations on who asks: they are for users, not for tokens.
 var ofPeople = map[string]bool{"listSessions": true, "endSession": true, "endSessions": true, "getSelf": true, "changeSelf": true,
 	"changePassword": true, "beginSecondFactor": true, "confirmSecondFactor": true, "endSecondFactor": true,
-	"renewRecoveryCodes": true}
+	"renewRecoveryCodes": true, "endIdentity": true}
 
 // byActing are those of them that are asked by who acts as a user: who they are, and the end of it.
 var byActing = map[string]bool{"getSelf": true, "endSession": true}
@@ -91,7 +95,7 @@ func (s *Server) SignIn(ctx context.Context, in user.SignIn, from, kind string) 
 	if err != nil {
 		return out, err
 	}
-	return out, s.signedIn(ctx, out, from)
+	return out, s.signedIn(ctx, out, from, "")
 }
 
 // SignOut ends the session that asks, on record.
@@ -99,13 +103,17 @@ func (s *Server) SignOut(ctx context.Context, w authz.Who, from string) error {
 	return s.do(caller{Who: w, from: from}, "session.end", "sessions/"+w.ID, func() error { return s.Users.EndSession(ctx, w, "current") })
 }
 
-// signedIn records that somebody signed in. Where that can't be recorded nobody does.
-func (s *Server) signedIn(ctx context.Context, in user.SignedIn, from string) error {
+// signedIn records that somebody signed in, and by what, "" being their password. Where that can't be recorded nobody does.
+func (s *Server) signedIn(ctx context.Context, in user.SignedIn, from, by string) error {
 	who, p := s.Tokens.CheckHash(authz.Hash(in.Token))
 	if p != nil {
 		return p
 	}
-	err := s.do(caller{Who: who, from: from}, "session.begin", "sessions/"+in.ID, func() error { return nil })
+	object := "sessions/" + in.ID
+	if by != "" {
+		object += " (" + by + ")"
+	}
+	err := s.do(caller{Who: who, from: from}, "session.begin", object, func() error { return nil })
 	if err != nil {
 		s.Users.EndSession(context.WithoutCancel(ctx), who, in.ID)
 	}

@@ -35,6 +35,8 @@ type linkForm struct {
 	Cluster string
 	Refused string // why the last try did not work
 	Answer  users.Answer
+
+	Provider string // of identities; "": there is none
 }
 
 // What the sign-in page says of what was done.
@@ -127,16 +129,14 @@ func (p *Panel) linkPage(w http.ResponseWriter, r *http.Request, f linkForm, err
 		}
 		f.Refused = "That did not work: " + problem.Reason + "; " + problem.Next + "."
 	}
+	f.Provider = p.provider()
 	f.Cluster = p.World(wire.AdminAccount).Installation().Name
 	p.html(w, r, status, linkPage(f))
 }
 
 func (p *Panel) useLink(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 8192)
-	f := linkForm{Secret: secret.Text(r.PostFormValue("link")), Answer: users.Answer{
-		Account: wire.Account(strings.TrimSpace(r.PostFormValue("account"))), Name: strings.TrimSpace(r.PostFormValue("name")),
-		Password: secret.Text(r.PostFormValue("password")), Again: secret.Text(r.PostFormValue("again")),
-		Code: secret.Text(strings.TrimSpace(r.PostFormValue("code")))}}
+	f := answered(r)
 	l, err := p.Links.Use(r.Context(), f.Secret, f.Answer, r.RemoteAddr)
 	if err == nil {
 		http.Redirect(w, r, "/panel/login?did="+string(l.Kind), http.StatusSeeOther)

@@ -2,11 +2,12 @@
 //
 // Owns: the shell (frame, live part, sign-in, session cookie) and the pages in it: one file and one templ a page; parts.templ is what
 // several show.
-// In: the world; a token, or a mail address, a password and a code, typed into the form; the secret of a link that somebody was sent.
+// In: the world; a token, or a mail address, a password and a code, typed into the form; the secret of a link that somebody was sent; who
+// comes back from the identity provider.
 // Out: HTML under a content security policy that allows no inline script or style; the part of a page that changes, on its own, for live
 // updates.
-// Never: changes anything but who is signed in, and what links are good for, keeps a token's or a password's text, or loads anything from
-// another server.
+// Never: changes anything but who is signed in and how, and what links are good for, keeps a token's or a password's text, or loads
+// anything from another server.
 package panel
 
 import (
@@ -54,6 +55,8 @@ type Panel struct {
 	SignOut func(ctx context.Context, w authz.Who, from string) error
 
 	Links Links
+	OIDC  OIDC
+	Self  func(authz.Who) (user.User, error) // who is signed in
 
 	born sync.Once
 	name string // of this life of the orchestrator, made when it is first asked for
@@ -70,6 +73,7 @@ type page struct {
 	Tab     string
 	Missing bool // there is nothing at that address
 	Who     string
+	User    bool // it is a user, themselves
 	Cluster operator.Cluster
 }
 
@@ -81,6 +85,8 @@ func (p *Panel) Handler() http.Handler {
 	mux.HandleFunc("POST /panel/login", p.login)
 	mux.HandleFunc("POST /panel/logout", p.logout)
 	p.links(mux)
+	p.oidc(mux)
+	p.you(mux)
 	for pattern, f := range map[string]func(*http.Request, *page, world.World) templ.Component{
 		"GET /panel/{$}":                p.hosts,
 		"GET /panel/hosts/{host}":       p.host,

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/a-h/templ"
+
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire/operator"
@@ -173,7 +175,7 @@ func (p *Panel) signedIn(f func(http.ResponseWriter, *http.Request, page, world.
 			return
 		}
 		v := p.World(who.Account).Within(who.Envs)
-		f(w, r, page{Who: who.Acted(), Cluster: v.Installation()}, v)
+		f(w, r, page{Who: who.Acted(), User: who.User != "" && who.Acting == nil, Cluster: v.Installation()}, v)
 	}
 }
 
@@ -197,7 +199,7 @@ func (p *Panel) entry(w http.ResponseWriter, r *http.Request) {
 		ended = endedByYou
 	}
 	done := did[user.LinkKind(r.URL.Query().Get("did"))]
-	p.html(w, r, http.StatusOK, loginPage(signIn{To: to, Ended: ended, Did: done, Group: p.openGroup()}))
+	p.html(w, r, http.StatusOK, p.loginPage(signIn{To: to, Ended: ended, Did: done}))
 }
 
 func (p *Panel) login(w http.ResponseWriter, r *http.Request) {
@@ -218,7 +220,7 @@ func (p *Panel) login(w http.ResponseWriter, r *http.Request) {
 		problem = who.Require(authz.Read, "panel") // a right token for something else: it is no guess
 	}
 	if problem != nil {
-		p.html(w, r, problem.Status, loginPage(signIn{To: to, Token: true, Group: p.openGroup(),
+		p.html(w, r, problem.Status, p.loginPage(signIn{To: to, Token: true,
 			Refused: "That did not work: " + problem.Reason + "."}))
 		return
 	}
@@ -235,15 +237,27 @@ func (p *Panel) loginUser(w http.ResponseWriter, r *http.Request, mail, to strin
 		if after := problem.RetryAfter(); after != "" {
 			w.Header().Set("Retry-After", after)
 		}
-		p.html(w, r, problem.Status, loginPage(signIn{To: to, Mail: mail, Group: p.openGroup(),
+		p.html(w, r, problem.Status, p.loginPage(signIn{To: to, Mail: mail,
 			Refused: "That did not work: " + problem.Reason + "; " + problem.Next + "."}))
 		return
 	}
 	p.enter(w, r, &session{token: authz.Hash(in.Token), user: true, expires: in.Begun.Add(longest)}, to)
 }
 
-// enter opens a session under a new cookie, whatever cookie came: nobody can have set it before.
+// loginPage is the sign-in page, with all ways to sign in that there are.
+func (p *Panel) loginPage(s signIn) templ.Component {
+	s.Group, s.Provider = p.openGroup(), p.provider()
+	return loginPage(s)
+}
+
+// enter opens a session, and leads on.
 func (p *Panel) enter(w http.ResponseWriter, r *http.Request, s *session, to string) {
+	p.open(w, r, s)
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// open opens a session under a new cookie, whatever cookie came: nobody can have set it before.
+func (p *Panel) open(w http.ResponseWriter, r *http.Request, s *session) {
 	value := random(32)
 	sum := sha256.Sum256([]byte(value))
 	s.begun = p.Now()
@@ -253,7 +267,6 @@ func (p *Panel) enter(w http.ResponseWriter, r *http.Request, s *session, to str
 		p.end(r, before.token)
 	}
 	setCookie(w, value+"."+p.life())
-	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 // end ends the session of a user that a session of the panel was of.

@@ -26,6 +26,7 @@ func TestGolden(t *testing.T) {
 		"dns":    golden.Kept[DNS],
 		"share":  golden.Kept[Share],
 		"acting": golden.Kept[Acting],
+		"oidc":   golden.Kept[OIDC], "identity": golden.Kept[Identity],
 	}
 	for kind := range decoders {
 		check := checks[kind]

@@ -53,9 +53,11 @@ var (
 	Users      = table[User]("user")                 // users (accounts: they leave with the last one); by UserKey
 	Sessions   = table[Session]("session")           // users; by hash
 	Actings    = table[Acting]("acting")             // users; by hash
+	Identities = table[Identity]("identity")         // users (accounts: they go with theirs); by IdentityKey
 	Links      = table[Link]("link")                 // users (accounts: they go with theirs); by Link.Key
 	Shares     = table[Share]("share")               // shares (accounts: they go with theirs); by ShareKey
 
+	OIDCs       = table[OIDC]("oidc")             // idp, while a provider is named; named Only
 	MailServers = table[MailServer]("mailserver") // mail, while one is named; named Only
 	Outbox      = table[Mail]("mail")             // mail (users put them in); by id
 )
@@ -68,6 +70,7 @@ var (
 	UsersOf    = index(Users, func(u *User) string { return u.ID })                        // by id: one
 	SessionsOf = index(Sessions, func(s *Session) string { return s.User })                // by the user's id
 	ActingOf   = index(Actings, func(a *Acting) string { return a.User })                  // by the user's id
+	IdentityOf = index(Identities, func(i *Identity) string { return i.User })             // by the user's id: one
 	LinksBy    = index(Links, func(l *Link) string { return l.Hash })                      // by the hash of the secret: one
 	TokensOf   = index(Tokens, func(t *Token) string { return t.user() })                  // by the id of whom they end with; ""
 	TokensIn   = index(Tokens, func(t *Token) string { return string(t.Account.Owner()) }) // by account

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire/user"
+	"hardnode.dev/orchestrator/idp"
 	"hardnode.dev/orchestrator/mail"
 	"hardnode.dev/orchestrator/store"
 )
@@ -46,4 +47,15 @@ func (d *Desk) hasOne(to string) mail.Letter {
 	return mail.Letter{To: to, For: time.Hour, Subject: "Your account at " + d.Cluster,
 		Text: fmt.Sprintf("An account at cluster %s was asked for with your mail address, which is that of a user already. Sign in, or "+
 			"say on the sign-in page that you forgot your password. If it was not you who asked, leave it: nothing happens.\n", d.Cluster)}
+}
+
+// bound says that somebody signs in with the identity provider from now on.
+func (d *Desk) bound(to string, c idp.Claim) mail.Letter {
+	as := ""
+	if c.Mail != "" {
+		as = " (" + c.Mail + " there)"
+	}
+	return mail.Letter{To: to, For: 24 * time.Hour, Subject: "Sign-in with " + c.Name + " at " + d.Cluster,
+		Text: fmt.Sprintf("Since %s the user %s at cluster %s is signed in by %s too%s.\n\nIf it was not you who did this, ask those who "+
+			"run the cluster at once: hnctl identity reset ends it.\n", until(d.Now()), to, d.Cluster, c.Name, as)}
 }

@@ -18,6 +18,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/idp"
 	"hardnode.dev/orchestrator/mail"
 	"hardnode.dev/orchestrator/store"
 )
@@ -231,6 +232,8 @@ type Answer struct {
 	Password secret.Text // new, or, of who has one and accepts an invite, theirs
 	Again    secret.Text // the new one once more
 	Code     secret.Text // of their second factor
+
+	By *idp.Claim // whom the identity provider says that it is, in place of passwords
 }
 
 // Checked says what is wrong with an answer before anything is looked up with it.
@@ -251,6 +254,9 @@ func (a Answer) Checked(l store.Link, known bool) *operator.Problem {
 	}
 	if p := wrong("name", account.ValidateTitle("name", a.Name)); p != nil {
 		return p
+	}
+	if a.By != nil {
+		return nil
 	}
 	if p := wrong("password", user.ValidatePassword(a.Password, l.Mail)); p != nil {
 		return p
@@ -275,12 +281,18 @@ func (d *Desk) UseLink(ctx context.Context, text secret.Text, a Answer, from str
 	if p := a.Checked(l, known); p != nil {
 		return p
 	}
+	if a.By != nil && l.Kind == user.LinkReset {
+		return operator.NewProblem(operator.Invalid, "link", "it is for a new password, which "+a.By.Name+" has nothing to do with",
+			"open the link again, and choose one")
+	}
 	if l.Kind == user.LinkInvite && known {
 		return d.joins(ctx, l, a, from)
 	}
-	kept, err := d.keep(ctx, a.Password)
-	if err != nil {
-		return err
+	kept := ""
+	if a.By == nil {
+		if kept, err = d.keep(ctx, a.Password); err != nil {
+			return err
+		}
 	}
 	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
 		if p := d.used(tx, l); p != nil {
@@ -347,8 +359,14 @@ func (d *Desk) comes(tx *store.Tx, l store.Link, a Answer, kept string) error {
 	raw := make([]byte, 8)
 	rand.Read(raw)
 	now := d.now()
-	store.Users.Put(tx, store.UserKey(l.Mail), store.User{ID: "u-" + hex.EncodeToString(raw), Mail: l.Mail, Name: a.Name, Password: kept,
-		Created: now, By: l.By, Members: []store.Member{{Name: of, Role: role, Since: now, By: l.By}}})
+	u := store.User{ID: "u-" + hex.EncodeToString(raw), Mail: l.Mail, Name: a.Name, Password: kept,
+		Created: now, By: l.By, Members: []store.Member{{Name: of, Role: role, Since: now, By: l.By}}}
+	if a.By != nil {
+		if p := d.bind(tx, &u, *a.By); p != nil {
+			return p
+		}
+	}
+	store.Users.Put(tx, store.UserKey(l.Mail), u)
 	return nil
 }
 
@@ -360,10 +378,12 @@ func (d *Desk) joins(ctx context.Context, l store.Link, a Answer, from string) e
 	if p != nil {
 		return p
 	}
-	same, err := false, error(nil)
-	if p := d.hashing(ctx, func() { same, err = password.Is(cmp.Or(rec.Password, unknownUser), a.Password.Reveal()) }); p != nil {
-		right()
-		return p
+	same, err := a.By != nil && isOf(d.Store.View(), *a.By, rec), error(nil)
+	if a.By == nil {
+		if p := d.hashing(ctx, func() { same, err = password.Is(cmp.Or(rec.Password, unknownUser), a.Password.Reveal()) }); p != nil {
+			right()
+			return p
+		}
 	}
 	if err != nil {
 		return err
@@ -371,14 +391,19 @@ func (d *Desk) joins(ctx context.Context, l store.Link, a Answer, from string) e
 	refused := operator.NewProblem(operator.Denied, "link", "the password or the code is wrong",
 		"try again; whoever has a second factor gives a code that was not used yet")
 	refused.Status, refused.Title = http.StatusUnauthorized, http.StatusText(http.StatusUnauthorized)
-	if !same || rec.Password == "" {
+	if a.By != nil {
+		refused.Reason = "the user is bound to no such sign-in of " + a.By.Name + ", or the code is wrong"
+		refused.Next = "open the link again; who has a password here accepts with that"
+	}
+	if !same || a.By == nil && rec.Password == "" {
 		d.failed.add(key, from, d.Now())
 		return refused
 	}
 	passed := false
 	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
 		u, ok := store.Users.Read(tx, key)
-		if passed = ok && u.Password == rec.Password && d.pass(&u, a.Code); !passed {
+		passed = ok && u.Password == rec.Password && (a.By == nil || isOf(tx.View(), *a.By, u)) && d.passes(&u, a.By, a.Code)
+		if !passed {
 			return refused
 		}
 		if p := d.used(tx, l); p != nil {

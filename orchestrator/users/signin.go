@@ -13,6 +13,7 @@ import (
 	"hardnode.dev/internal/limit"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/secret/password"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/authz"
@@ -115,45 +116,49 @@ func (d *Desk) SignIn(ctx context.Context, s user.SignIn, from, kind string) (ou
 
 // begin makes the session of a user whose password is right; kept is what it was compared with.
 func (d *Desk) begin(ctx context.Context, s user.SignIn, kept, from, kind string) (out user.SignedIn, err error) {
-	raw := make([]byte, 24)
-	rand.Read(raw)
-	id := hex.EncodeToString(raw[:4])
-	text := secret.Text(authz.SessionPrefix + id + "." + hex.EncodeToString(raw[4:]))
-	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
+	_, err = d.Store.Update(ctx, func(tx *store.Tx) (err error) {
 		u, ok := store.Users.Read(tx, store.UserKey(s.Mail))
 		if !ok || u.Service || u.Password != kept || !d.pass(&u, s.Code) {
 			return wrong()
 		}
-		if len(u.Members) == 0 {
-			return operator.NewProblem(operator.Denied, "session", "you are in no account", "ask an owner of one to take you in")
-		}
-		account := u.Members[0].Name
-		if s.Account != "" {
-			account = s.Account
-		}
-		role := u.Role(account)
-		if role == "" {
-			return operator.NewProblem(operator.Denied, "account", "you are not in account "+string(account), "sign in to one of: "+
-				strings.Join(accountsOf(u), ", "))
-		}
-		now := d.now()
-		u.Last = now
-		u.Places = append(slices.DeleteFunc(slices.Clone(u.Places), func(p string) bool { return p == place(from) }), place(from))
-		u.Places = u.Places[max(0, len(u.Places)-maxPlaces):]
-		store.Users.Put(tx, store.UserKey(u.Mail), u)
-		rec := store.Session{ID: id, User: u.ID, Account: account, Hash: authz.Hash(text), Kind: kind, From: from, Begun: now, Used: now}
-		open := slices.SortedFunc(store.SessionsOf.Of(tx.View(), u.ID), func(a, b store.Session) int {
-			return d.Tokens.LastUse(&a).Compare(d.Tokens.LastUse(&b))
-		})
-		for i := 0; i <= len(open)-maxSessions; i++ {
-			store.Sessions.Delete(tx, open[i].Hash)
-		}
-		store.Sessions.Put(tx, rec.Hash, rec)
-		out = user.SignedIn{UserSession: d.shownSession(rec, u, ""), Token: text}
-		out.Current = true
-		return nil
+		out, err = d.enter(tx, u, s.Account, from, kind)
+		return err
 	})
 	return out, err
+}
+
+// enter makes the session of a user who has shown who they are, in one of their accounts ("": the first).
+func (d *Desk) enter(tx *store.Tx, u store.User, account wire.Account, from, kind string) (out user.SignedIn, err error) {
+	if len(u.Members) == 0 {
+		return out, operator.NewProblem(operator.Denied, "session", "you are in no account", "ask an owner of one to take you in")
+	}
+	if account == "" {
+		account = u.Members[0].Name
+	}
+	if u.Role(account) == "" {
+		return out, operator.NewProblem(operator.Denied, "account", "you are not in account "+string(account), "sign in to one of: "+
+			strings.Join(accountsOf(u), ", "))
+	}
+	raw := make([]byte, 24)
+	rand.Read(raw) // never fails (crypto/rand)
+	id := hex.EncodeToString(raw[:4])
+	text := secret.Text(authz.SessionPrefix + id + "." + hex.EncodeToString(raw[4:]))
+	now := d.now()
+	u.Last = now
+	u.Places = append(slices.DeleteFunc(slices.Clone(u.Places), func(p string) bool { return p == place(from) }), place(from))
+	u.Places = u.Places[max(0, len(u.Places)-maxPlaces):]
+	store.Users.Put(tx, store.UserKey(u.Mail), u)
+	rec := store.Session{ID: id, User: u.ID, Account: account, Hash: authz.Hash(text), Kind: kind, From: from, Begun: now, Used: now}
+	open := slices.SortedFunc(store.SessionsOf.Of(tx.View(), u.ID), func(a, b store.Session) int {
+		return d.Tokens.LastUse(&a).Compare(d.Tokens.LastUse(&b))
+	})
+	for i := 0; i <= len(open)-maxSessions; i++ {
+		store.Sessions.Delete(tx, open[i].Hash)
+	}
+	store.Sessions.Put(tx, rec.Hash, rec)
+	out = user.SignedIn{UserSession: d.shownSession(rec, u, ""), Token: text}
+	out.Current = true
+	return out, nil
 }
 
 func accountsOf(u store.User) []string {

@@ -57,6 +57,8 @@ type Desk struct {
 	asks   chan ask
 	asked  asked // by strangers
 	made   asked // by those who may
+
+	tickets tickets
 }
 
 // New is d, ready.
@@ -144,6 +146,9 @@ func (d *Desk) shown(v *store.View, caller wire.Account, u store.User) user.User
 	}
 	if u.Factor != nil {
 		out.Recovery = len(u.Factor.Recovery)
+	}
+	for i := range store.IdentityOf.Of(v, u.ID) {
+		out.Identity = &user.Identity{Issuer: i.Issuer, Mail: i.Mail, Since: i.Since}
 	}
 	for s := range store.SessionsOf.Of(v, u.ID) {
 		if caller.Sees(s.Account) && d.Now().Before(s.Ends(d.Tokens.LastUse(&s))) {
@@ -278,6 +283,10 @@ func (d *Desk) proven(ctx context.Context, w authz.Who, from string, text, code 
 	if !ok {
 		return none(w.User)
 	}
+	if u.Password == "" {
+		return operator.NewProblem(operator.Conflict, "user", "you have no password to prove who you are with",
+			"choose one: say at the sign-in page that you forgot it")
+	}
 	right, p := d.tries.begin(d.Now(), store.UserKey(u.Mail), place(from), true)
 	if p != nil {
 		return p
@@ -358,6 +367,7 @@ func (d *Desk) Delete(ctx context.Context, who string) (ended []store.Token, err
 		endSessions(tx, u.ID)
 		ended = authz.EndTokens(tx, u.ID, "", d.now())
 		endLinks(tx, u.Mail, "")
+		unbind(tx, u.ID)
 		store.Users.Delete(tx, store.UserKey(u.Mail))
 		return nil
 	})

@@ -60,11 +60,25 @@ type User struct {
 	Members      []Membership `json:"members" doc:"The accounts that they are in: those that the caller sees"`
 	SecondFactor bool         `json:"secondFactor" doc:"Signing in takes a code beside the password"`
 	Recovery     int          `json:"recoveryCodes,omitempty" doc:"How many recovery codes are left"`
+	Identity     *Identity    `json:"identity,omitempty" doc:"Whom the identity provider knows them as; left out: they don't sign in with it"`
 	Sessions     int          `json:"sessions" doc:"How many are open"`
 	Last         time.Time    `json:"lastSignIn,omitzero"`
 	Created      time.Time    `json:"created"`
 	By           string       `json:"by,omitempty"`
 	Acting       *ActingAs    `json:"acting,omitempty" doc:"Of who asks: it is not the user, but somebody who acts as them"`
+}
+
+// Identity is whom an identity provider knows a user as, who signs in with it.
+type Identity struct {
+	Issuer string    `json:"issuer"`
+	Mail   string    `json:"mail,omitempty" doc:"That the provider had of them then"`
+	Since  time.Time `json:"since"`
+}
+
+// EndIdentity has a user sign in with the identity provider no more.
+type EndIdentity struct {
+	Password secret.Text `json:"password" required:"true" maxLength:"256"`
+	Code     secret.Text `json:"code,omitempty" maxLength:"40" doc:"Of the second factor, if there is one"`
 }
 
 // Membership is what a user may do in one account.

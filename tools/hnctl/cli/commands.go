@@ -45,6 +45,7 @@ func commands(a *app.App) []*cobra.Command {
 		user.Group(a),
 		user.Sessions(a),
 		user.Factors(a),
+		user.Identities(a),
 		jls.Group(a),
 		media.Group(a),
 		contexts.Group(a),

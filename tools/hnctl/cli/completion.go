@@ -14,6 +14,7 @@ import (
 	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/jls"
+	"hardnode.dev/internal/wire/oidc"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/share"
 	"hardnode.dev/internal/wire/user"
@@ -69,6 +70,7 @@ var ofFlag = map[string]completer{
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
 	"input": files, "with": files, "password-file": files,
 	"whose": userNames, "ca-file": files, "external-key-file": files, "security": fixed("starttls", "tls", "none"),
+	"client-secret-file": files, "counts-as": fixed(string(oidc.First), string(oidc.Both)),
 	"action": fixed(string(firewall.Allow), string(firewall.Deny)), "direction": fixed(string(firewall.In), string(firewall.Out)),
 	"protocol": fixed(firewall.TCP, firewall.UDP, firewall.ICMP),
 	"delay":    fixed("5s", "30s", "1m"),

@@ -29,7 +29,7 @@ func TestEveryNameIsCompleted(t *testing.T) {
 		"director-pin", "cluster", "interface", "release", "once", "peer", "port", "note",
 		"recipient", "snapshot", "of", "disk", "disk-id", "disk-model", "disk-serial", "wipe", "volume", "rate",
 		"title", "contact", "limit", "errors", "server", "ca-pin", "login", "sender", "panel",
-		"per-source", "weight", "directory", "mail", "ns", "record"}
+		"per-source", "weight", "directory", "mail", "ns", "record", "issuer", "client-id", "label", "trust-mail-of"}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {

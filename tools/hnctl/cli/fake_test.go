@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -396,6 +397,7 @@ func (f *fake) handler() http.Handler {
 	f.users(mux)
 	f.shares(mux)
 	f.mails(mux)
+	f.providers(mux)
 	f.acmes(mux)
 	f.names(mux)
 	f.disks(mux)
@@ -406,7 +408,8 @@ func (f *fake) handler() http.Handler {
 		f.mu.Lock()
 		_, known := f.bearer(r)
 		f.mu.Unlock()
-		signsIn := r.Method == http.MethodPost && r.URL.Path == operator.Prefix+"/sessions"
+		signsIn := slices.Contains([]string{"POST " + operator.Prefix + "/sessions", "POST " + operator.Prefix + "/sessions/oidc",
+			"GET " + operator.Prefix + "/sign-in"}, r.Method+" "+r.URL.Path)
 		if !known && !signsIn {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusUnauthorized)

@@ -32,7 +32,7 @@ func Licence(a *app.App) *cobra.Command {
 func Group(a *app.App) *cobra.Command {
 	return app.Group("cluster", "The cluster as a whole", clusterInit(a), clusterStatus(a), clusterWebCA(a), clusterErrors(a),
 		clusterRotateGossipKey(a),
-		netboot(a), mails(a), acmes(a), names(a))
+		netboot(a), mails(a), providers(a), acmes(a), names(a))
 }
 
 func clusterErrors(a *app.App) *cobra.Command {

@@ -22,19 +22,27 @@ func Login(a *app.App) *cobra.Command {
 	var file, account string
 	var to config.Config
 	var cluster string
+	var browser bool
 	c := &cobra.Command{
 		Use: "login [MAIL]", Short: "Sign in: a session of a user stands in place of the context's token until hnctl logout",
 		Args: cobra.MaximumNArgs(1),
 		Long: "Sign in with a mail address, a password and, who has a second factor, a code. The session's token is kept beside hnctl's\n" +
 			"configuration, for its owner alone; commands use it in place of the context's token until hnctl logout.\n" +
+			"With --oidc the sign-in is that with the cluster's identity provider, in a browser on this machine.\n" +
 			"Who has no configuration yet names the cluster: --server, --ca-pin and --cluster, as an admin says them.",
 		Example: "  hnctl login ada@acme.example\n  hnctl login ada@acme.example --password-file - < password\n" +
 			"  hnctl login --server https://192.0.2.10:7443 --ca-pin sha256:… --cluster cl-… --name acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			to.Cluster = wire.ClusterID(cluster)
+			if browser && len(args) > 0 {
+				return app.Usage(cmd, "with --oidc the identity provider says who you are: leave %s out", args[0])
+			}
 			f, at, err := where(cmd, a, to)
 			if err != nil {
 				return err
+			}
+			if browser {
+				return byBrowser(cmd, a, f, at, wire.Account(account), file)
 			}
 			if s.Mail = append(args, "")[0]; s.Mail == "" {
 				if s.Mail, err = line(cmd, a, "mail address", "it as an argument"); err != nil {
@@ -50,7 +58,8 @@ func Login(a *app.App) *cobra.Command {
 		},
 	}
 	fl := c.Flags()
-	secretsFlag(c, &file, "the password, and the code if there is a second factor")
+	secretsFlag(c, &file, "the password, and the code if there is a second factor; with --oidc the code alone")
+	fl.BoolVar(&browser, "oidc", false, "sign in with the cluster's identity provider, in a browser")
 	fl.StringVar(&account, "account", "", "the one of your accounts to work in; left out: the first")
 	fl.StringArrayVar(&to.Servers, "server", nil,
 		"https://host:port of the API of a cluster that hnctl does not know yet; may be given again")
@@ -105,7 +114,7 @@ func where(cmd *cobra.Command, a *app.App, to config.Config) (f config.File, at 
 	return f, f.Contexts[len(f.Contexts)-1], nil
 }
 
-// begin begins the session and keeps it; the one that it takes the place of ends.
+// begin begins a session by a password.
 func begin(cmd *cobra.Command, a *app.App, f config.File, at config.Config, s user.SignIn) error {
 	ctx, cancel := a.Limit(cmd.Context())
 	defer cancel()
@@ -114,6 +123,14 @@ func begin(cmd *cobra.Command, a *app.App, f config.File, at config.Config, s us
 	if err := client.Orchestrator(at.Servers, trust, "").Call(ctx, http.MethodPost, operator.Prefix+"/sessions", s, &in); err != nil {
 		return err
 	}
+	return enter(cmd, a, f, at, in)
+}
+
+// enter keeps a session that was begun; the one that it takes the place of ends.
+func enter(cmd *cobra.Command, a *app.App, f config.File, at config.Config, in user.SignedIn) error {
+	ctx, cancel := a.Limit(cmd.Context())
+	defer cancel()
+	trust := identity.Trust{Pin: at.CAPin, Cluster: at.Cluster}
 	old, _, _ := at.Token(at.Session) // there may be none
 	if err := f.SetSession(at.Name, in.Token); err != nil {
 		client.Orchestrator(at.Servers, trust, in.Token).Call(ctx, http.MethodDelete, operator.Prefix+"/sessions/current", nil, nil)

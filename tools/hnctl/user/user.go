@@ -81,6 +81,9 @@ func told(a *app.App, u user.User) error {
 	return a.Show(u, u.Mail, func(t *app.Table) {
 		t.Fields("user", u.Mail, "id", u.ID, "name", u.Name, "second factor", yes(u.SecondFactor), "recovery codes", left(u),
 			"sessions", u.Sessions, "last sign-in", app.Stamp(u.Last), "created", app.Stamp(u.Created), "by", u.By)
+		if i := u.Identity; i != nil {
+			t.Fields("signs in with", i.Issuer, "known there as", i.Mail, "since", app.Stamp(i.Since))
+		}
 		if x := u.Acting; x != nil {
 			t.Fields("acted as by", x.By, "reason", x.Reason, "until", app.Stamp(x.Until))
 		}
