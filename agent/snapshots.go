@@ -13,7 +13,7 @@ import (
 // newSchedule makes what takes snapshots of containers by their schedules.
 func (a *agent) newSchedule() *schedule.Keeper {
 	s := a.snapshots()
-	return schedule.New(schedule.Options{Work: a.work, Newest: s.Newest, Take: s.Scheduled, Log: a.log})
+	return schedule.New(schedule.Options{Work: a.work, Newest: s.Newest, Take: s.Scheduled, LetGo: s.LetGo, Log: a.log})
 }
 
 // snapshots answers what is asked of containers' snapshots.

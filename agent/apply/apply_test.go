@@ -144,7 +144,7 @@ func TestLifeOfAContainer(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		rev = a.want(t)
 		time.Sleep(3 * time.Second)
-		expect(t, "done", w.log(), "fetch, start 101/1, resize 101 to 512 MiB, 80000 µs, stop 101, remove 101 keep=true, start 101/2, "+
+		expect(t, "done", w.log(), "fetch, start 101/1, resize 101 to 512 MiB, 80000 µs, stop 101, start 101/2, "+
 			"stop 101, remove 101 keep=false")
 		if r := a.Report(); r.Work != rev || len(r.Containers) != 0 {
 			t.Errorf("at the end: got %+v, want nothing at revision %d", r, rev)

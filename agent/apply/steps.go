@@ -31,7 +31,7 @@ var deadlines = map[plan.Kind]time.Duration{
 	plan.Start:  time.Minute,
 }
 
-// filling is how much longer a start may take that may have to fill new volumes from the image.
+// filling is how much longer a start may take that may have to fill new volumes from the image, or to copy what stays of the layer before.
 const filling = 9 * time.Minute
 
 // dispatch starts the steps whose container has none in flight, each in a goroutine that Run waits for, in the plan's order: what finds no
@@ -89,7 +89,7 @@ func (a *Applier) patience(s plan.Step) time.Duration {
 		return max(0, time.Until(l.until)) + afterKill
 	}
 	d := deadlines[s.Kind] + time.Duration(s.Want.Process.StopAfter)*time.Second
-	if s.Kind == plan.Start && len(s.Want.Volumes) > 0 {
+	if s.Kind == plan.Start && (len(s.Want.Volumes) > 0 || s.Want.Generation > 1) {
 		d += filling
 	}
 	return d
@@ -207,12 +207,10 @@ func (a *Applier) do(ctx context.Context, s plan.Step) error {
 	case plan.Drop:
 		return a.o.Runtime.DropVolumes(ctx, s.CTID, s.Volumes)
 	case plan.Remove:
-		if !s.KeepVolumes {
-			if err := a.o.Moves.Forget(s.CTID); err != nil {
-				return err
-			}
+		if err := a.o.Moves.Forget(s.CTID); err != nil {
+			return err
 		}
-		if err := a.o.Runtime.Remove(ctx, s.CTID, s.KeepVolumes); err != nil || s.KeepVolumes {
+		if err := a.o.Runtime.Remove(ctx, s.CTID, false); err != nil {
 			return err
 		}
 		a.o.Forget(s.CTID)

@@ -153,7 +153,7 @@ func TestTrialConfirmed(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		a.want(t, component(2, imgB, 0))
 		time.Sleep(5 * time.Minute)
-		expect(t, "confirmed", w.log(), "start 3/1, fetch, stop 3, remove 3 keep=true, start 3/2")
+		expect(t, "confirmed", w.log(), "start 3/1, fetch, stop 3, start 3/2")
 		a.want(t, component(3, imgA, time.Minute))
 		time.Sleep(5 * time.Minute)
 		if r := a.Report(); r.Containers[0].Generation != 2 || r.Containers[0].WentBack.Generation != 3 {
@@ -180,7 +180,7 @@ func TestBeside(t *testing.T) {
 		return c
 	}
 	const begun = "lead to 4, start 4/1, fetch, start 54/2"
-	const over = ", lead to 54, stop 4, remove 4 keep=true, start 4/2, lead to 4, stop 54, remove 54 keep=false"
+	const over = ", lead to 54, stop 4, start 4/2, lead to 4, stop 54, remove 54 keep=false"
 	for _, c := range []struct {
 		name   string
 		refuse bool // its check never passes

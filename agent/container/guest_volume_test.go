@@ -95,7 +95,7 @@ func TestVolumeIsFilled(t *testing.T) {
 	if err := r.Stop(deadline(t), 340); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Remove(deadline(t), 340, true); err != nil { // as another generation begins
+	if err := r.Remove(deadline(t), 340, true); err != nil { // nothing is left but volumes
 		t.Fatal(err)
 	}
 	s.Generation = 2
@@ -124,9 +124,6 @@ func TestVolumeToAnotherImage(t *testing.T) {
 	redeploy := func(generation int64, name string, blocks []uint16) {
 		t.Helper()
 		if err := r.Stop(deadline(t), 342); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Remove(deadline(t), 342, true); err != nil { // as another generation begins
 			t.Fatal(err)
 		}
 		s.Generation, s.Image.IDBlocks, s.UIDBase = generation, blocks, 342*65536

@@ -181,11 +181,15 @@ func (s *start) imageStep(context.Context) error {
 	return err
 }
 
-func (s *start) layerStep(context.Context) error {
+func (s *start) layerStep(ctx context.Context) error {
 	if err := s.snaps.Settle(s.CTID, s.data.Home(s.CTID)); err != nil { // a cut may have ended a restore
 		return err
 	}
-	layer, made, err := s.data.Layer(s.CTID, s.Generation, s.Limits.DiskBytes, startRoom)
+	carry, err := s.succeed(ctx)
+	if err != nil {
+		return err
+	}
+	layer, made, err := s.data.Layer(s.CTID, s.Generation, s.Limits.DiskBytes, startRoom, carry)
 	if err != nil {
 		return err
 	}

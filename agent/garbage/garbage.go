@@ -57,12 +57,15 @@ func (c *Collector) Collect(used map[wire.Digest]bool) {
 	}
 }
 
-// Used is the images that must stay: those of what work wants, of what was confirmed (an update may go back to it), and those in hand: of
-// containers that are here, and of fetches under way.
+// Used is the images that must stay: those of what work wants, and of what that was before as long as it may come back, those of what was
+// confirmed (an update may go back to it), and those in hand: of containers that are here, and of fetches under way.
 func Used(work *host.Work, confirmed map[wire.CTID]host.Container, inHand []wire.Digest) map[wire.Digest]bool {
 	used := map[wire.Digest]bool{}
 	for _, c := range work.Containers {
 		used[c.Image.Digest] = true
+		for _, f := range c.Formers {
+			used[f.Image.Digest] = true
+		}
 	}
 	for _, c := range confirmed {
 		used[c.Image.Digest] = true

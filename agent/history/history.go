@@ -99,7 +99,7 @@ func (b *Book) Did(s plan.Step, o Outcome, now time.Time) {
 		case o.Err != "":
 			h.FailedAt = now
 			h.Short++
-		case s.Kind == plan.Remove && !s.KeepVolumes:
+		case s.Kind == plan.Remove:
 			delete(b.containers, s.CTID)
 			delete(b.counted, s.CTID)
 			return

@@ -52,8 +52,8 @@ func TestRuns(t *testing.T) {
 
 // TestSteps: what each kind of step leaves when it fails and when it succeeds.
 func TestSteps(t *testing.T) {
-	step := func(k plan.Kind, keep bool) plan.Step {
-		return plan.Step{Kind: k, CTID: 101, KeepVolumes: keep, Want: host.Container{CTID: 101, Generation: 2}}
+	step := func(k plan.Kind) plan.Step {
+		return plan.Step{Kind: k, CTID: 101, Want: host.Container{CTID: 101, Generation: 2}}
 	}
 	ill := plan.History{Generation: 2, Short: 3, StartErr: "a", StopErr: "b", FailedAt: t0, Permanent: true}
 	now := t0.Add(time.Minute)
@@ -63,24 +63,23 @@ func TestSteps(t *testing.T) {
 		out  Outcome
 		want plan.History
 	}{
-		"start fails": {plan.History{Generation: 2, Short: 1}, step(plan.Start, false), Outcome{Err: "x"},
+		"start fails": {plan.History{Generation: 2, Short: 1}, step(plan.Start), Outcome{Err: "x"},
 			plan.History{Generation: 2, Short: 2, StartErr: "x", FailedAt: now}},
-		"start can't succeed": {plan.History{Generation: 2}, step(plan.Start, false), Outcome{"x", true},
+		"start can't succeed": {plan.History{Generation: 2}, step(plan.Start), Outcome{"x", true},
 			plan.History{Generation: 2, Short: 1, StartErr: "x", FailedAt: now, Permanent: true}},
-		"another generation": {plan.History{Generation: 1, Short: 9, StopErr: "b"}, step(plan.Start, false), Outcome{Err: "x"},
+		"another generation": {plan.History{Generation: 1, Short: 9, StopErr: "b"}, step(plan.Start), Outcome{Err: "x"},
 			plan.History{Generation: 2, Short: 1, StartErr: "x", FailedAt: now}},
-		"start succeeds": {ill, step(plan.Start, false), Outcome{},
+		"start succeeds": {ill, step(plan.Start), Outcome{},
 			plan.History{Generation: 2, Short: 3, StopErr: "b", FailedAt: t0}},
-		"resize fails": {plan.History{Generation: 2}, step(plan.Resize, false), Outcome{Err: "x"},
+		"resize fails": {plan.History{Generation: 2}, step(plan.Resize), Outcome{Err: "x"},
 			plan.History{Generation: 2, StopErr: "x", FailedAt: now}},
-		"resize succeeds": {ill, step(plan.Resize, false), Outcome{},
+		"resize succeeds": {ill, step(plan.Resize), Outcome{},
 			plan.History{Generation: 2, Short: 3, StartErr: "a", FailedAt: t0, Permanent: true}},
-		"stop fails": {plan.History{Generation: 2}, step(plan.Stop, false), Outcome{Err: "x"},
+		"stop fails": {plan.History{Generation: 2}, step(plan.Stop), Outcome{Err: "x"},
 			plan.History{Generation: 2, Short: 1, StopErr: "x", FailedAt: now}},
-		"stop succeeds": {ill, step(plan.Stop, false), Outcome{}, plan.History{Generation: 2, FailedAt: t0}},
-		"layer removed": {ill, step(plan.Remove, true), Outcome{}, plan.History{Generation: 2, FailedAt: t0}},
-		"removed":       {ill, step(plan.Remove, false), Outcome{}, plan.History{}},
-		"container not removed": {plan.History{}, step(plan.Remove, false), Outcome{Err: "x"},
+		"stop succeeds": {ill, step(plan.Stop), Outcome{}, plan.History{Generation: 2, FailedAt: t0}},
+		"removed":       {ill, step(plan.Remove), Outcome{}, plan.History{}},
+		"container not removed": {plan.History{}, step(plan.Remove), Outcome{Err: "x"},
 			plan.History{Short: 1, StopErr: "x", FailedAt: now}},
 	} {
 		b := New()

@@ -9,7 +9,7 @@
 // may be killed between any two lines and goes on where it was.
 //
 //	absent ─Fetch→ image present ─Start→ running ─(limits differ)→ Resize
-//	running ─(generation differs, new image present)→ Stop → stopped ─Remove, volumes kept→ nothing of a generation → Start
+//	running ─(generation differs, new image present)→ Stop → stopped → Start, which takes along of the layer before what stays
 //	running ─(run: false)→ Stop; ─(absent from Work or remove: true)→ Stop → Remove
 //	running or stopped ─(has a volume that was dropped)→ Drop
 //	exited ─(back-off over)→ Start; ─(rebooted)→ Start at once; ─(powered off)→ nothing, until work or a person stops it
@@ -33,7 +33,7 @@ type Kind string
 // The kinds, in the order they are carried out: what frees resources comes first.
 const (
 	Stop   Kind = "stop"   // stop the processes, keep the data
-	Remove Kind = "remove" // delete the container's own layer; its volumes too unless KeepVolumes
+	Remove Kind = "remove" // delete the container with all its data
 	Drop   Kind = "drop"   // delete volumes that were dropped
 	Resize Kind = "resize" // set the limits of a running container
 	Fetch  Kind = "fetch"  // get an image; CTID is the first container that waits for it
@@ -44,12 +44,11 @@ var rank = map[Kind]int{Stop: 0, Remove: 1, Drop: 2, Resize: 3, Fetch: 4, Start:
 
 // Step is one thing to do, and why.
 type Step struct {
-	Kind        Kind
-	CTID        wire.CTID
-	Reason      string
-	Want        host.Container // Start, Resize, Fetch: the container as it shall be
-	KeepVolumes bool           // Remove
-	Volumes     []string       // Drop
+	Kind    Kind
+	CTID    wire.CTID
+	Reason  string
+	Want    host.Container // Start, Resize, Fetch: the container as it shall be
+	Volumes []string       // Drop
 }
 
 // Output is the decision.
@@ -167,14 +166,10 @@ func one(in Input, c host.Container) (*host.ContainerStatus, *Step, time.Time) {
 	if img := in.Images[c.Image.Digest]; !img.Present {
 		return waitForImage(in, c, seen, h, img)
 	}
-	if exists && seen.Generation != c.Generation && (seen.Running || seen.Generation != 0) {
+	if exists && seen.Generation != c.Generation && seen.Running {
 		reason := fmt.Sprintf("generation %d wanted, %d is here", c.Generation, seen.Generation)
 		st := status(c, seen, host.CtWaiting, "replacing generation "+fmt.Sprint(seen.Generation))
-		next := Step{Kind: Remove, CTID: c.CTID, Want: c, KeepVolumes: true, Reason: reason}
-		if seen.Running {
-			next = Step{Kind: Stop, CTID: c.CTID, Want: c, Reason: reason}
-		}
-		step, wake := paced(in, c.CTID, next)
+		step, wake := paced(in, c.CTID, Step{Kind: Stop, CTID: c.CTID, Want: c, Reason: reason})
 		return &st, step, wake
 	}
 	return notRunning(in, c, seen, exists, h)
@@ -234,7 +229,8 @@ func running(in Input, c host.Container, seen Seen, h History) (*host.ContainerS
 
 // notRunning decides for a wanted container whose image is here and that does not run.
 func notRunning(in Input, c host.Container, seen Seen, exists bool, h History) (*host.ContainerStatus, *Step, time.Time) {
-	if exists && seen.Left == LeftPowerOff && seen.Boot >= c.Boot {
+	same := exists && (seen.Generation == c.Generation || seen.Generation == 0)
+	if same && seen.Left == LeftPowerOff && seen.Boot >= c.Boot {
 		st := status(c, seen, host.CtStopped, "it was powered off from inside: hnctl node restart "+c.CTID.String()+" starts it")
 		return &st, nil, time.Time{}
 	}
@@ -246,6 +242,9 @@ func notRunning(in Input, c host.Container, seen Seen, exists bool, h History) (
 		state, why = host.CtFailing, h.StartErr
 		at = h.FailedAt.Add(backoff(h.Short))
 		start.Reason = "start failed before: " + h.StartErr
+	case exists && !same:
+		start.Reason = fmt.Sprintf("generation %d wanted, %d is here", c.Generation, seen.Generation)
+		why = "replacing generation " + fmt.Sprint(seen.Generation)
 	case exists && seen.Left == LeftReboot:
 		start.Reason, why = "it rebooted", "it reboots"
 	case exists && !seen.Exited.IsZero():

@@ -103,7 +103,7 @@ func TestDecide(t *testing.T) {
 			steps: "stop 101: work says stop", status: "101 stopping", settled: true},
 		{name: "powered off, and another generation is wanted", work: []host.Container{want(101, 2)}, images: here,
 			seen:  []Seen{left(exited(101, 1, time.Hour, 130), LeftPowerOff)},
-			steps: "remove 101 keep volumes: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},
+			steps: "start 101: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},
 		{name: "fetch first", work: []host.Container{want(101, 1)},
 			steps: "fetch 101: image nginx is not here", status: "101 waiting fetching image nginx"},
 		{name: "two containers, one fetch", work: []host.Container{want(101, 1), want(102, 1)},
@@ -178,12 +178,12 @@ func TestDecide(t *testing.T) {
 			steps: "fetch 101: image nginx is not here", status: "101 waiting fetching image nginx"},
 		{name: "new generation: then remove the old, volumes kept", work: []host.Container{want(101, 2)}, seen: []Seen{kept(101, 1)},
 			images: here,
-			steps:  "remove 101 keep volumes: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},
+			steps:  "start 101: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},
 		{name: "new generation: then nothing but its volumes is here", work: []host.Container{want(101, 2)}, seen: []Seen{kept(101, 0)},
 			images: here, steps: "start 101: wanted and stopped", status: "101 waiting starting"},
 		{name: "an older generation than the one here is wanted", work: []host.Container{want(101, 1)}, seen: []Seen{kept(101, 2)},
 			images: here,
-			steps:  "remove 101 keep volumes: generation 1 wanted, 2 is here", status: "101 waiting replacing generation 2"},
+			steps:  "start 101: generation 1 wanted, 2 is here", status: "101 waiting replacing generation 2"},
 		{name: "absent from work: stop first", seen: []Seen{runs(101, 1)}, steps: "stop 101: not in work revision 7",
 			status: "101 stopping being removed"},
 		{name: "absent from work: then remove", seen: []Seen{kept(101, 1)}, steps: "remove 101: not in work revision 7",
@@ -226,7 +226,7 @@ func TestDecide(t *testing.T) {
 		{name: "crash of the old generation does not delay the new", work: []host.Container{want(101, 2)},
 			seen: []Seen{exited(101, 1, 0, 1)}, images: here,
 			history: map[wire.CTID]History{101: {Generation: 1, Short: 8}},
-			steps:   "remove 101 keep volumes: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},
+			steps:   "start 101: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},
 		{name: "start failed: wait", work: []host.Container{want(101, 1)}, images: here,
 			history: map[wire.CTID]History{101: {Generation: 1, Short: 1, StartErr: "no memory", FailedAt: now}},
 			status:  "101 failing no memory; next start in 500ms", settled: true, wake: 500 * time.Millisecond},
@@ -293,11 +293,7 @@ func TestDecide(t *testing.T) {
 func renderSteps(steps []Step) string {
 	var out []string
 	for _, s := range steps {
-		keep := ""
-		if s.KeepVolumes {
-			keep = " keep volumes"
-		}
-		out = append(out, fmt.Sprintf("%s %d%s: %s", s.Kind, s.CTID, keep, s.Reason))
+		out = append(out, fmt.Sprintf("%s %d: %s", s.Kind, s.CTID, s.Reason))
 	}
 	return strings.Join(out, " | ")
 }

@@ -112,16 +112,37 @@ func (s *Store) Contents(id wire.CTID) (Contents, error) {
 }
 
 // Layer opens the layer of a generation, made if missing, and sets its quota: one that was there, and may be full, has room bytes more.
-// made tells whether this call made it.
-func (s *Store) Layer(id wire.CTID, generation, bytes, room int64) (dir *os.File, made bool, err error) {
+// made tells whether this call made it: then it is what fill, if it isn't nil, has put into its upper directory, whole.
+func (s *Store) Layer(id wire.CTID, generation, bytes, room int64, fill func(upper *os.File) error) (dir *os.File, made bool, err error) {
 	return s.subvolume(id, LayerName(generation), bytes, room, func(d *os.File) error {
 		for _, n := range []string{"u", "w"} {
 			if err := unix.Mkdirat(int(d.Fd()), n, 0o755); err != nil {
 				return fmt.Errorf("make %q in layer of container %s: %w", n, id, err)
 			}
 		}
-		return unix.Fchmodat(int(d.Fd()), "u", 0o755, 0)
+		if err := unix.Fchmodat(int(d.Fd()), "u", 0o755, 0); err != nil || fill == nil {
+			return err
+		}
+		upper, err := Upper(d)
+		if err != nil {
+			return err
+		}
+		defer upper.Close()
+		if err := fill(upper); err != nil {
+			return err
+		}
+		return btrfs.Sync(d) // its name must not be on the disk before its content
 	})
+}
+
+// Upper opens the directory of a layer that an overlay writes to.
+func Upper(layer *os.File) (*os.File, error) {
+	return sys.OpenPlain(layer, "u", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+}
+
+// OpenLayer opens the layer of a generation that is there.
+func (s *Store) OpenLayer(id wire.CTID, generation int64) (*os.File, error) {
+	return sys.OpenDir(filepath.Join(s.Home(id), LayerName(generation)))
 }
 
 // subvolume opens one, or makes it under another name and renames it when fill, which may write within its quota, is done: what has its

@@ -18,16 +18,11 @@ import (
 	"hardnode.dev/internal/wire/jem"
 )
 
-// conf is the container's own list: a path a line; what begins with # is none.
-const conf = "/etc/jem/redeploy.conf"
+// conf is the container's own list.
+const conf = jem.KeepPath
 
 // own is JEM's own directory: what was set by it goes along, what the template says does not.
 const own = "/etc/jem"
-
-const (
-	maxConf  = 64 << 10
-	maxPaths = 200
-)
 
 // kept is one path that goes along.
 type kept struct{ path, of string }
@@ -41,21 +36,16 @@ func listOf(root string) (list []kept, err error) {
 	for _, p := range t.Keep {
 		list = append(list, kept{filepath.Clean(p), "template"})
 	}
-	raw, err := file.Read(filepath.Join(root, conf), maxConf)
+	raw, err := file.Read(filepath.Join(root, conf), jem.MaxKeepList)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, wrong("%s: %v", conf, err)
 	}
-	n := 0
-	for line := range strings.Lines(string(raw)) {
-		n++
-		p := strings.TrimSpace(line)
-		if p == "" || p[0] == '#' {
-			continue
-		}
-		if err := jem.ValidKeep(p); err != nil {
-			return nil, wrong("%s, line %d: %v", conf, n, err)
-		}
-		list = append(list, kept{filepath.Clean(p), "list"})
+	more, err := jem.KeepLines(raw)
+	if err != nil {
+		return nil, wrong("%v", err)
+	}
+	for _, p := range more {
+		list = append(list, kept{p, "list"})
 	}
 	list = slices.DeleteFunc(list, func(k kept) bool { return k.path == own || strings.HasPrefix(k.path, own+"/") })
 	entries, _ := os.ReadDir(filepath.Join(root, own))
@@ -64,15 +54,18 @@ func listOf(root string) (list []kept, err error) {
 			list = append(list, kept{p, "jem"})
 		}
 	}
-	if len(list) > maxPaths {
-		return nil, wrong("%d paths are to go along, at most %d can: name the directory that they are in", len(list), maxPaths)
+	var names []string
+	for _, k := range list {
+		names = append(names, k.path)
 	}
-	all := slices.Clone(list)
-	list = slices.DeleteFunc(list, func(k kept) bool {
-		return slices.ContainsFunc(all, func(o kept) bool { return strings.HasPrefix(k.path, o.path+"/") })
-	})
-	slices.SortStableFunc(list, func(a, b kept) int { return strings.Compare(a.path, b.path) })
-	return slices.CompactFunc(list, func(a, b kept) bool { return a.path == b.path }), nil
+	if names, err = jem.KeptPaths(names); err != nil {
+		return nil, wrong("%v", err)
+	}
+	out := make([]kept, len(names))
+	for i, name := range names {
+		out[i] = list[slices.IndexFunc(list, func(k kept) bool { return k.path == name })]
+	}
+	return out, nil
 }
 
 func wrong(format string, args ...any) error {

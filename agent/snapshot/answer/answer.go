@@ -70,7 +70,7 @@ func (a *Answerer) Ask(ctx context.Context, id wire.CTID, q wiresnapshot.Ask) (o
 		case wiresnapshot.Delete:
 			out.Gone, err = a.Store.Delete(id, q.ID)
 		case wiresnapshot.Prune:
-			out.Gone, err = a.prune(id, q, func(wiresnapshot.Snapshot) bool { return true })
+			out.Gone, err = a.prune(id, q, func(s wiresnapshot.Snapshot) bool { return !s.Former })
 		}
 		return err
 	})

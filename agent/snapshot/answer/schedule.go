@@ -3,11 +3,14 @@ package answer
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/snapshot/schedule"
+	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 	wiresnapshot "hardnode.dev/internal/wire/snapshot"
 )
 
@@ -58,4 +61,37 @@ func (a *Answerer) Scheduled(ctx context.Context, id wire.CTID, s wiresnapshot.S
 	})
 	after()
 	return taken, err
+}
+
+// LetGo deletes the snapshots of a container's earlier generations, but for those that may come back, and for those of which its own
+// generation may still begin: then it says schedule.ErrNotNow.
+func (a *Answerer) LetGo(ctx context.Context, c host.Container) error {
+	err := a.Runtime.Holding(ctx, c.CTID, func(h *container.Hold) error {
+		list, lerr := a.Store.List(c.CTID)
+		var gone []wiresnapshot.ID
+		later := false
+		for _, s := range list {
+			switch {
+			case !s.Former, slices.ContainsFunc(c.Formers, func(f host.Former) bool { return f.Generation == s.Generation }):
+			case h.Generation() != c.Generation:
+				later = true
+			default:
+				gone = append(gone, s.ID)
+			}
+		}
+		if len(gone) > 0 {
+			if _, err := a.Store.Delete(c.CTID, gone...); err != nil {
+				return errors.Join(lerr, err)
+			}
+			a.Log.Info("snapshots of before a redeploy deleted", logging.Container, c.CTID, "count", len(gone))
+		}
+		if later && lerr == nil {
+			return schedule.ErrNotNow
+		}
+		return lerr
+	})
+	if errors.Is(err, container.ErrNotFound) {
+		return nil
+	}
+	return err
 }

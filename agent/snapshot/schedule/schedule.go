@@ -1,4 +1,4 @@
-// Package schedule takes snapshots of containers when their schedules say so.
+// Package schedule takes snapshots of containers when their schedules say so, and lets those of before a redeploy go in their time.
 //
 // Owns: when the last one of each was taken or tried.
 // In: what this host shall run; the snapshots that there are.
@@ -35,13 +35,16 @@ type Options struct {
 	Newest func(wire.CTID) time.Time
 	// Take takes one now and deletes those that the schedule keeps no more, or says ErrNotNow. Where only the latter fails, taken is true.
 	Take func(context.Context, wire.CTID, snapshot.Schedule) (taken bool, err error)
-	Log  *slog.Logger // nil discards
+	// LetGo deletes the snapshots of a container's earlier generations that don't come back, or says ErrNotNow. Nil: there are none.
+	LetGo func(context.Context, host.Container) error
+	Log   *slog.Logger // nil discards
 }
 
 // Keeper keeps to the schedules. New makes one; its methods may be called at once.
 type Keeper struct {
 	o    Options
-	last map[wire.CTID]last // of Run alone
+	last map[wire.CTID]last   // of Run alone
+	gone map[wire.CTID]string // likewise: what was let go of last
 	mu   struct {
 		sync.Mutex
 		failed map[wire.CTID]string
@@ -57,7 +60,7 @@ type last struct {
 // New makes a Keeper that Run starts.
 func New(o Options) *Keeper {
 	o.Log = logging.Or(o.Log)
-	k := &Keeper{o: o, last: map[wire.CTID]last{}}
+	k := &Keeper{o: o, last: map[wire.CTID]last{}, gone: map[wire.CTID]string{}}
 	k.mu.failed = map[wire.CTID]string{}
 	return k
 }
@@ -76,6 +79,7 @@ func (k *Keeper) look(ctx context.Context, now time.Time) {
 	if work == nil {
 		return
 	}
+	k.letGo(ctx, work)
 	stays := map[wire.CTID]bool{}
 	for _, c := range work.Containers {
 		if c.Snapshots == nil || c.Remove {

@@ -14,8 +14,16 @@ import (
 // mount does not honour.
 var kept = []string{"system.posix_acl_access", "system.posix_acl_default", "security.capability"}
 
+// Of what an overlay says of its layers (overlayfs mounted with userxattr) this alone is about what is in them: the rest is about the file
+// below, which is another one in the next image. What a container itself has set under such names begins with escaped.
+const (
+	overlay = "user.overlay."
+	opaque  = overlay + "opaque"
+	escaped = overlay + "overlay."
+)
+
 // attributes copies extended attributes (xattr(7)). Those that mean something to the host, such as trusted., are left out.
-func attributes(from, to *os.File) error {
+func attributes(from, to *os.File, layer bool) error {
 	raw, err := whole(func(b []byte) (int, error) { return unix.Flistxattr(int(from.Fd()), b) })
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		return nil
@@ -25,6 +33,9 @@ func attributes(from, to *os.File) error {
 	}
 	for name := range strings.SplitSeq(string(raw), "\x00") {
 		if !strings.HasPrefix(name, "user.") && !slices.Contains(kept, name) {
+			continue
+		}
+		if layer && strings.HasPrefix(name, overlay) && name != opaque && !strings.HasPrefix(name, escaped) {
 			continue
 		}
 		value, err := whole(func(b []byte) (int, error) { return unix.Fgetxattr(int(from.Fd()), name, b) })

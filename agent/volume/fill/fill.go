@@ -1,9 +1,9 @@
-// Package fill copies what an image has at a path into a new, empty volume.
+// Package fill copies what an image has at a path into a new, empty volume, and what a layer has there into the next layer.
 //
 // Owns: what is copied (directories, files with their holes, links, pipes; owners, modes, times, extended attributes) and how much.
-// In: two open directories: one of a mounted image, which may be an attacker's, and one that nobody else writes to.
+// In: two open directories: one of a mounted image or of a layer, which may be an attacker's, and one that nobody else writes to.
 // Out: the copy; an error that names the file, and says what to do when there is no room for it.
-// Never: follows a link, goes into another file system, copies a device or a socket, or opens anything by a path.
+// Never: follows a link, goes into another file system, copies a device or a socket, or opens anything by a path of several names.
 package fill
 
 import (
@@ -28,6 +28,7 @@ const (
 type Options struct {
 	Bytes int64             // the volume's limit: longer files together are not copied; 0 is none
 	Has   func(uint32) bool // whether the container has a user or group id
+	layer bool              // both are layers of an overlay: what it marks in them goes along
 }
 
 // Copy copies what from holds into to. Its result is on disk only after a sync. It ends with ctx.
@@ -49,7 +50,7 @@ func Copy(ctx context.Context, from, to *os.File, o Options) error {
 	if err := c.dir(src, to, "", 0); err != nil {
 		return explained(err, o.Bytes)
 	}
-	return explained(meta(src, to, &st, c.o.Has), o.Bytes)
+	return explained(meta(src, to, &st, c.o), o.Bytes)
 }
 
 // errLong: the files are longer than the volume may be.
@@ -136,6 +137,11 @@ func (c *copier) entry(src, dst *os.File, name, path string, depth int) error {
 		if err = unix.Mknodat(int(dst.Fd()), name, unix.S_IFIFO|0o600, 0); err == nil {
 			err = errors.Join(own(dst, name, &st), unix.Fchmodat(int(dst.Fd()), name, st.Mode&0o7777, 0))
 		}
+	case unix.S_IFCHR:
+		if !c.o.layer || st.Rdev != 0 {
+			return nil
+		}
+		err = unix.Mknodat(int(dst.Fd()), name, unix.S_IFCHR, 0) // what is below is deleted: a whiteout (overlayfs, "Whiteouts")
 	default:
 		return nil
 	}
@@ -165,7 +171,7 @@ func (c *copier) subdir(src, dst *os.File, name, path string, depth int, st *uni
 	if err := c.dir(from, to, path, depth+1); err != nil {
 		return err
 	}
-	if err := meta(from, to, st, c.o.Has); err != nil {
+	if err := meta(from, to, st, c.o); err != nil {
 		return fmt.Errorf("copy %q: %w", path, err)
 	}
 	return nil
@@ -213,7 +219,7 @@ func (c *copier) file(src, dst *os.File, name, path string, st *unix.Stat_t) err
 	if err := to.Truncate(at); err != nil {
 		return err
 	}
-	return meta(from, to, st, c.o.Has)
+	return meta(from, to, st, c.o)
 }
 
 func zero(b []byte) bool {
@@ -249,15 +255,15 @@ func own(dst *os.File, name string, st *unix.Stat_t) error {
 }
 
 // meta gives an open file or directory what the other has besides its content: in an order in which nothing takes away what was set.
-func meta(from, to *os.File, st *unix.Stat_t, has func(uint32) bool) error {
-	if !has(st.Uid) || !has(st.Gid) {
+func meta(from, to *os.File, st *unix.Stat_t, o Options) error {
+	if !o.Has(st.Uid) || !o.Has(st.Gid) {
 		return fmt.Errorf("it belongs to user %d and group %d, which the container does not have", st.Uid, st.Gid)
 	}
 	fd := int(to.Fd())
 	if err := unix.Fchown(fd, int(st.Uid), int(st.Gid)); err != nil {
 		return err
 	}
-	if err := attributes(from, to); err != nil {
+	if err := attributes(from, to, o.layer); err != nil {
 		return err
 	}
 	if err := unix.Fchmod(fd, st.Mode&0o7777); err != nil {

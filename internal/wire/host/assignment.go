@@ -122,6 +122,9 @@ type Container struct {
 	// Dropped are names of volumes that it had once: their data is removed, once no start that had them runs. Agents before 2026-11-28
 	// keep it until the container goes.
 	Dropped []string `json:"dropped,omitempty"`
+	// Formers are what it was before, as long as that may come back. Agents before 2026-11-29 keep nothing of an earlier generation.
+	Formers []Former `json:"formers,omitempty"`
+	Begins  *Begins  `json:"begins,omitempty"` // what it begins with; nil: its image, and of the layer before what is listed
 	Files   []File   `json:"files,omitempty"`
 	Publish []Port   `json:"publish,omitempty"`
 	Sockets []Socket `json:"sockets,omitempty"` // opened in the host's own network; the component netboot alone has some

@@ -130,6 +130,8 @@ func (c Container) Validate() error {
 		return fail("%v", c.Move.Validate())
 	case c.Move != nil && c.Env == "jelastic":
 		return fail("containers of jelastic do not move")
+	case c.validateFormers() != nil:
+		return fail("%v", c.validateFormers())
 	case c.validateSockets() != nil:
 		return fail("%v", c.validateSockets())
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -140,6 +142,47 @@ func ValidKeep(p string) error {
 		return fmt.Errorf("path %q: %s is the image's or the host's own, not the application's", p, own)
 	}
 	return nil
+}
+
+// KeepPath is the container's own list of paths that go along to another image: one a line, what begins with # is none. It has at most
+// MaxKeepList bytes.
+const (
+	KeepPath    = "/etc/jem/redeploy.conf"
+	MaxKeepList = 64 << 10
+)
+
+// MaxKept is how many paths go along to another image at most.
+const MaxKept = 200
+
+// KeepLines are the paths of such a list, clean; an error names the line.
+func KeepLines(raw []byte) (paths []string, err error) {
+	n := 0
+	for line := range strings.Lines(string(raw)) {
+		n++
+		p := strings.TrimSpace(line)
+		if p == "" || p[0] == '#' {
+			continue
+		}
+		if err := ValidKeep(p); err != nil {
+			return nil, fmt.Errorf("%s, line %d: %v", KeepPath, n, err)
+		}
+		paths = append(paths, path.Clean(p))
+	}
+	return paths, nil
+}
+
+// KeptPaths is a list without those that are below others of it, each once, in order; an error if it is too long.
+func KeptPaths(list []string) ([]string, error) {
+	if len(list) > MaxKept {
+		return nil, fmt.Errorf("%d paths are to go along, at most %d can: name the directory that they are in", len(list), MaxKept)
+	}
+	list = slices.Clone(list)
+	slices.Sort(list)
+	list = slices.Compact(list)
+	all := slices.Clone(list)
+	return slices.DeleteFunc(list, func(p string) bool {
+		return slices.ContainsFunc(all, func(o string) bool { return strings.HasPrefix(p, o+"/") })
+	}), nil
 }
 
 // ImageOwn is the place of the image's or the host's own that a clean absolute path is, or is in; "" if it is an application's.

@@ -5,7 +5,8 @@
 // Out: values; an error that names the field.
 // Never: looks at a disk (agent/snapshot does), or decides who may ask (orchestrator/api does).
 //
-// History: 2026-11-27 version 1; Ask.From, Ask.NoHook, Snapshot.Said; Schedule, Snapshot.Scheduled.
+// History: 2026-11-27 version 1; Ask.From, Ask.NoHook, Snapshot.Said; Schedule, Snapshot.Scheduled. 2026-11-29
+// Snapshot.Former.
 package snapshot
 
 import (
@@ -50,9 +51,11 @@ type Snapshot struct {
 	Before     ID          `json:"before,omitempty"` // it is what was there before that snapshot was restored
 	Said       string      `json:"said,omitempty"`   // what JEM did in the container for it, or why it could not
 	// Scheduled: it was taken by the container's schedule, by which it goes.
-	Scheduled bool   `json:"scheduled,omitempty"`
-	Backup    bool   `json:"backup,omitempty"` // it was made of a backup
-	Parts     []Part `json:"parts"`
+	Scheduled bool `json:"scheduled,omitempty"`
+	Backup    bool `json:"backup,omitempty"` // it was made of a backup
+	// Former: it is what was there before a redeploy, and goes once that can't be undone any more.
+	Former bool   `json:"former,omitempty"`
+	Parts  []Part `json:"parts"`
 }
 
 // Validate says what can't be said of one, or nil. It may be nil.
