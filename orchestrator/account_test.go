@@ -103,8 +103,11 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"editEnvironment":    {there: "hello", nothing: "nosuch", apart: true}, // where it sees none it creates one: TestEditOfOthers
 		"renameEnvironment":  {there: "hello", nothing: "nosuch", body: operator.RenameEnvironment{Name: "other"}},
 		"restartEnvironment": {there: "hello", nothing: "nosuch", body: operator.RestartEnvironment{}},
-		"groupEnvironment":   {there: "hello", nothing: "nosuch", body: operator.EnvironmentGroup{Group: "one"}},
-		"getFirewall":        node, "setFirewall": wall,
+		"redeployEnvironment": {there: "hello", nothing: "nosuch",
+			body: operator.RedeployEnvironment{Layers: []operator.RedeployLayer{{Name: "cp"}}}},
+		"undoRedeploy":     {there: "hello", nothing: "nosuch", body: operator.UndoRedeploy{}},
+		"groupEnvironment": {there: "hello", nothing: "nosuch", body: operator.EnvironmentGroup{Group: "one"}},
+		"getFirewall":      node, "setFirewall": wall,
 		"getNodeUsage": node, "getNodeSize": node, "resizeNode": size, "moveNode": {cluster: true, there: "100", body: operator.MoveNode{}},
 		"getAddresses": node, "setAddresses": {cluster: true, there: "100", body: operator.PublicAddresses{Addresses: []netip.Addr{}}},
 		"getMounts": node, "setMounts": {there: "100", nothing: "4711", body: operator.MountedVolumes{Mounts: []operator.NodeMount{}}},

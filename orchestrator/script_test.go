@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/waiting"
 	"hardnode.dev/orchestrator/hostapi/hosttest"
+	"hardnode.dev/orchestrator/store"
 )
 
 // TestStories are stories of requests and answers, one file each in testdata/stories, against the whole orchestrator on loopback. Beside
@@ -46,6 +47,7 @@ import (
 //	session PATH                     holds a session; what it printed, and "exit CODE", is printed
 //	as TOKEN                         asks with that token
 //	later DURATION                   time passes for operations
+//	tag NAME:TAG WORD                the name stands for another image, as after a push: for each WORD another one
 //	restart                          the orchestrator ends and starts again
 //
 // $OP is the operation that was accepted last, $TOKEN and $ID the token that was made last, $NEXT the cursor of the last answer, $JOIN_HOST
@@ -69,7 +71,8 @@ func TestStories(t *testing.T) {
 			"until": command(2, 3, (*story).wait), "ended": command(0, 0, (*story).ended), "settled": command(0, 0, (*story).settled),
 			"work": command(1, 1, (*story).work), "session": command(1, 1, (*story).session), "as": command(1, 1, (*story).as),
 			"later": command(1, 1, (*story).later), "restart": command(0, 0, (*story).restart), "api": ask,
-			"refuse": command(1, 2, (*story).refuse), "left": command(1, 1, (*story).left), "mute": command(1, 1, (*story).mute),
+			"refuse": command(1, 2, (*story).refuse), "left": command(1, 1, (*story).left),
+			"tag": command(2, 2, (*story).tag), "mute": command(1, 1, (*story).mute),
 		},
 	})
 }
@@ -321,6 +324,18 @@ func (s *story) settled(*testscript.TestScript, []string) { s.c.settle() }
 
 func (s *story) work(ts *testscript.TestScript, args []string) {
 	s.keep(ts, s.host(ts, args[0]).Work())
+}
+
+// tag has a name stand for another image, as a push does: tag NAME:TAG WORD, by which images differ.
+func (s *story) tag(ts *testscript.TestScript, args []string) {
+	_, err := s.c.o.store.Update(s.t.Context(), func(tx *store.Tx) error {
+		t := host.Template{Image: host.Image{Name: wire.TemplateName(args[0]), Digest: digest(args[1]), Bytes: 4096},
+			OCI: digest("oci of " + args[1]), Process: host.Process{Argv: []string{"app"}}, HTTPPort: 80, Profile: host.ProfileApp,
+			Account: wire.AdminAccount}
+		store.Templates.Put(tx, store.TemplateKey(t.Name), t)
+		return nil
+	})
+	ts.Check(err)
 }
 
 func (s *story) session(ts *testscript.TestScript, args []string) {

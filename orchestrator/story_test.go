@@ -313,7 +313,15 @@ func (c *cluster) later(d time.Duration) { c.skew.Add(int64(d)) }
 // settle waits until what is stored now has been planned for and has reached every host that answers.
 func (c *cluster) settle() {
 	c.t.Helper()
-	must(c.t, c.o.loop.Once(c.t.Context()))
+	c.eventually("no node waits to be started anew", func() bool {
+		must(c.t, c.o.loop.Once(c.t.Context()))
+		for n := range store.Nodes.Rows(c.o.store.View()) {
+			if n.Quiet != nil {
+				return false
+			}
+		}
+		return true
+	})
 	v := c.o.store.View()
 	c.eventually("all hosts have planned for their work", func() bool {
 		snapshot := c.o.fleet.Snapshot()

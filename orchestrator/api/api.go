@@ -317,6 +317,13 @@ func (s *Server) operations() {
 		"Start an environment's nodes anew, those of a layer, or one: one after the other, each once those before it run",
 		authz.Write, 202},
 		s.restartEnvironment)
+	serveWith(s, route{"redeployEnvironment", "POST", "/environments/{env}/redeploy",
+		"Make the nodes of layers anew from another image, or from what their tag stands for now, one after the other; volumes, " +
+			"variables and listed files stay",
+		authz.Write, 202}, s.redeployEnvironment)
+	serveWith(s, route{"undoRedeploy", "POST", "/environments/{env}/undo",
+		"Make nodes again what they were before the last redeploy of their layer, within a day: image and own files, and volumes if asked",
+		authz.Write, 202}, s.undoRedeploy)
 	for kind, r := range map[string]route{
 		"env.start": {"startEnvironment", "POST", "/environments/{env}/start", "Start an environment's nodes", authz.Write, 202},
 		"env.stop": {"stopEnvironment", "POST", "/environments/{env}/stop", "Stop an environment's nodes; their data stays",

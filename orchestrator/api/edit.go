@@ -11,6 +11,7 @@ import (
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/world"
 )
 
 type editInput struct {
@@ -66,12 +67,7 @@ func (s *Server) editEnvironment(ctx context.Context, c caller, in *editInput) (
 	if p := progress.Refusal(progress.Edit, in.Env, &e, store.Envs.Revision(w.View, string(in.Env)), rev); p != nil {
 		return nil, p
 	}
-	r := ops.Edit{RemoveData: in.RemoveData, Memory: func(on wire.HostID) int64 {
-		if said := w.Live[on].Report; said != nil {
-			return said.Capacity.MemoryBytes
-		}
-		return 0
-	}}
+	r := ops.Edit{RemoveData: in.RemoveData, Memory: memoryOf(w)}
 	plan, p := ops.PlanEdit(w.View, e, spec, r)
 	var placed []operator.Node
 	if p == nil {
@@ -84,4 +80,14 @@ func (s *Server) editEnvironment(ctx context.Context, c caller, in *editInput) (
 		return &acceptedAnswer{Status: 200, Body: operator.Accepted{Plan: placed, Edit: &plan}}, nil
 	}
 	return s.accept(ctx, c, ops.Request{Kind: progress.Edit, Env: in.Env, Spec: &spec, IfMatch: rev, Edit: r}, in.Key, what)
+}
+
+// memoryOf says how much memory a host has in all; 0: it does not say.
+func memoryOf(w world.World) func(wire.HostID) int64 {
+	return func(on wire.HostID) int64 {
+		if said := w.Live[on].Report; said != nil {
+			return said.Capacity.MemoryBytes
+		}
+		return 0
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -48,6 +49,7 @@ type Index struct {
 	used    map[netip.Addr]int                // container addresses
 	ledger  blocks.Ledger
 	moved   map[wire.CTID]bool            // nodes that move, or have moved
+	formers map[wire.CTID]time.Time       // until when the last redeploy of nodes can be undone
 	held    map[wire.CTID]moving.Requests // of nodes that wait for the resolvers to hold what comes for them
 	block   int                           // how many blocks were given
 	board   place.Board
@@ -105,7 +107,7 @@ func NewIndex(clocks live.Clocks) *Index {
 		hosts: map[wire.HostID]*machine{}, versions: map[string]*store.Component{},
 		holders: map[wire.OperationID]wire.EnvName{}, naming: map[string]map[wire.EnvName]int{},
 		used: map[netip.Addr]int{}, drains: map[wire.HostID]bool{}, rolling: map[wire.EnvName]bool{}, moved: map[wire.CTID]bool{},
-		held: map[wire.CTID]moving.Requests{}}
+		held: map[wire.CTID]moving.Requests{}, formers: map[wire.CTID]time.Time{}}
 	x.dirty.envs, x.dirty.hosts = map[wire.EnvName]bool{}, map[wire.HostID]bool{}
 	x.dirty.peers, x.dirty.count, x.dirty.storm = true, true, true
 	x.kept.watching, x.kept.stuck, x.kept.uneven = map[wire.EnvName]bool{}, map[wire.EnvName]string{}, map[wire.EnvName]string{}

@@ -58,16 +58,16 @@ func (p *planner) requests(n store.Node) moving.Requests {
 // Held are the nodes that wait for the resolvers to hold what comes for them. While there are some a plan is to be made often.
 func (x *Index) Held() iter.Seq[wire.CTID] { return maps.Keys(x.held) }
 
-// Said takes in what the resolvers say of one of Held now.
-func (x *Index) Said(id wire.CTID, held bool, busy int) {
-	x.held[id] = moving.Requests{Held: held, Busy: busy}
+// Said takes in what the resolvers say of one of Held now; there: there are any.
+func (x *Index) Said(id wire.CTID, there, held bool, busy int) {
+	x.held[id] = moving.Requests{There: there, Held: held, Busy: busy}
 	x.dirty.envs[x.nodes[id].Env] = true
 }
 
 // setHeld notes whether a node is one of Held.
 func (x *Index) setHeld(id wire.CTID, n *store.Node) {
 	switch _, there := x.held[id]; {
-	case n == nil || n.Moving == nil || n.Moving.Held.IsZero():
+	case n == nil || (n.Moving == nil || n.Moving.Held.IsZero()) && n.Quiet == nil:
 		delete(x.held, id)
 	case !there:
 		x.held[id] = moving.Requests{}

@@ -116,6 +116,7 @@ type planner struct {
 	uneven   map[wire.EnvName]string
 	watching map[wire.EnvName]bool
 	rolling  map[wire.EnvName]bool // edits that are not at their end
+	leaving  map[wire.CTID]bool    // nodes that are to be started anew, and wait until nothing comes for them
 	rerouted bool                  // addresses lead to another host
 }
 
@@ -125,6 +126,11 @@ func (x *Index) Plan(now time.Time) Plan {
 	x.recount()
 	x.drained()
 	maps.Copy(x.dirty.envs, x.rolling)
+	for id, until := range x.formers {
+		if !now.Before(until) {
+			x.dirty.envs[x.nodes[id].Env] = true
+		}
+	}
 	if x.board.Version() != x.kept.board {
 		x.watchers()
 	}
@@ -144,7 +150,7 @@ func (x *Index) decide(now time.Time) *planner {
 	p := &planner{Index: x, now: now, made: map[wire.EnvName][]wire.CTID{}, deleted: map[wire.CTID]bool{}, given: map[netip.Addr]bool{},
 		blocks: map[netip.Prefix]bool{}, block: x.block,
 		number: max(x.next, wire.FirstUserCTID), stuck: map[wire.EnvName]string{}, uneven: map[wire.EnvName]string{},
-		watching: map[wire.EnvName]bool{}, rolling: map[wire.EnvName]bool{}}
+		watching: map[wire.EnvName]bool{}, rolling: map[wire.EnvName]bool{}, leaving: map[wire.CTID]bool{}}
 	p.plan = Plan{Nodes: map[wire.CTID]store.Node{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{},
 		At: map[wire.CTID]int{}, More: map[wire.HostID][]netip.Prefix{}, Names: map[wire.EnvName]*store.Names{}}
 	p.list = slices.Sorted(maps.Keys(x.dirty.envs))
@@ -161,8 +167,10 @@ func (x *Index) decide(now time.Time) *planner {
 	p.netboot()
 	p.retire()
 	p.advance()
+	p.forget()
 	p.revise()
 	p.restart()
+	p.loud()
 	p.replace()
 	p.missing()
 	moving := p.moves()

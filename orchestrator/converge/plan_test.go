@@ -16,6 +16,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/blocks"
+	"hardnode.dev/orchestrator/converge/moving"
 	"hardnode.dev/orchestrator/entitle"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/live"
@@ -28,8 +29,9 @@ var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // world is a cluster as values: plans are carried out on it and hosts report what they were told.
 type world struct {
-	in  Input
-	out strings.Builder
+	said moving.Requests // of the nodes whose requests resolvers hold
+	in   Input
+	out  strings.Builder
 }
 
 func newWorld(hosts int) *world {
@@ -95,7 +97,11 @@ func (w *world) env(name wire.EnvName, nodes int, want store.Want) {
 
 // turn makes a plan, writes its steps down and carries it out.
 func (w *world) turn(title string) Plan {
-	p := Make(w.in)
+	x := w.in.index()
+	for id := range x.Held() {
+		x.Said(id, w.said.There, w.said.Held, w.said.Busy)
+	}
+	p := x.Plan(w.in.Now)
 	fmt.Fprintf(&w.out, "== %s\n", title)
 	for _, s := range p.Steps {
 		fmt.Fprintf(&w.out, "%s %s %s: %s\n", s.What, s.Env, s.Host, s.Reason)

@@ -46,6 +46,15 @@ func (p *planner) restart() {
 				busy = true
 			default:
 				busy = true
+				if !r.Together && p.runs(n) {
+					ready, ended := p.leaves(e, n)
+					if !ready {
+						continue
+					}
+					if ended != "" {
+						n.Quiet = &store.Quiet{At: n.Quiet.At, Stopped: true}
+					}
+				}
 				n.Container.Boot++
 				n.Restarted = &store.Restarted{By: r.Operation, At: p.now}
 				p.put(n, "restart", "asked for by operation "+string(r.Operation))

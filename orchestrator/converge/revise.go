@@ -3,12 +3,13 @@ package converge
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/edit"
-	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -89,6 +90,16 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec, held bo
 		if ends && (held || busy && p.runs(n)) {
 			continue
 		}
+		if ends && p.runs(n) {
+			ready, ended := p.leaves(e, n)
+			if !ready {
+				busy = true
+				continue
+			}
+			if ended != "" {
+				next.Quiet, why = &store.Quiet{At: n.Quiet.At, Stopped: true}, why+"; "+ended
+			}
+		}
 		// one that was started anew a moment ago and is now changed live is still about to come up
 		busy = busy || ends || !p.steady(e, n) && p.now.Sub(n.Made.At) < p.clocks.Change
 		what := "change"
@@ -113,7 +124,16 @@ func (p *planner) recent(n store.Node) bool {
 func (p *planner) settle(n store.Node) {
 	if b := n.Made.Before; b != nil {
 		n.Container.Dropped = edit.Dropped(b.Container, n.Container)
+		switch {
+		case b.Container.Generation == n.Container.Generation:
+		case n.Made.Spec.Redeploy.Undoes() && !reflect.DeepEqual(n.Made.Spec.Redeploy, b.Spec.Redeploy):
+			n.Former = nil
+		default:
+			n.Former = &store.Former{Before: *b, Until: p.now.Add(store.UndoFor)}
+			n.Former.Container.Formers = nil
+		}
 	}
+	n.Container.Formers = formers(nil, n.Former)
 	n.Made = nil
 	p.put(n, "keep", "the edit is at its end")
 }
@@ -125,8 +145,7 @@ func (p *planner) revised(n store.Node, l operator.LayerSpec) (store.Node, strin
 		n.Made = &store.Made{Spec: l, At: p.now}
 		return n, "the edit is undone", nil
 	}
-	now := env.Node{Env: n.Env, Layer: n.Layer, Index: n.Index, Cloudlets: n.Cloudlets, HTTP: n.HTTP, Container: n.Container}
-	next, changes, problem := edit.Revise(n.Made.Spec, l, now, p.templates)
+	next, changes, problem := edit.Revise(edit.Of(n, n.Made.Spec, p.of(n.Env)), l, p.templates)
 	if problem != nil {
 		return n, "", problem
 	}
@@ -140,6 +159,9 @@ func (p *planner) revised(n store.Node, l operator.LayerSpec) (store.Node, strin
 	before := n.Made.Before
 	if before == nil {
 		before = &store.Before{Spec: n.Made.Spec, Cloudlets: n.Cloudlets, HTTP: n.HTTP, Container: n.Container}
+	}
+	if next.Container.Generation != n.Container.Generation {
+		next.Container.Formers = formers(before, n.Former)
 	}
 	n.Cloudlets, n.HTTP, n.Container = next.Cloudlets, next.HTTP, next.Container
 	n.Made = &store.Made{Spec: l, At: p.now, Before: before}
@@ -170,4 +192,24 @@ func (p *planner) steady(e store.Environment, n store.Node) bool {
 	}
 	r := p.status(n.Host).Report
 	return r != nil && r.PlannedFor() >= n.Assigned && p.runs(n)
+}
+
+// formers are what a node's host keeps of it: what it was before an edit that is at work, and before its last redeploy.
+func formers(before *store.Before, last *store.Former) (list []host.Former) {
+	for _, b := range []*store.Before{before, last.Was()} {
+		if b != nil && !slices.ContainsFunc(list, func(f host.Former) bool { return f.Generation == b.Container.Generation }) {
+			list = append(list, host.Former{Generation: b.Container.Generation, Image: b.Container.Image})
+		}
+	}
+	return list
+}
+
+// forget lets go of what nodes were before a redeploy that can't be undone any more.
+func (p *planner) forget() {
+	for n := range p.all() {
+		if n.Former != nil && n.Made == nil && !n.Gone && !p.now.Before(n.Former.Until) {
+			n.Former, n.Container.Formers = nil, nil
+			p.put(n, "keep", "its last redeploy can't be undone any more")
+		}
+	}
 }

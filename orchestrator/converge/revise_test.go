@@ -21,6 +21,7 @@ func TestRevisedWhileItStarts(t *testing.T) {
 		l := &w.in.Envs[len(w.in.Envs)-1].Spec.Layers[0]
 		for i := range w.in.Nodes {
 			w.in.Nodes[i].Made = &store.Made{Spec: *l, At: w.in.Now.Add(-ago)}
+			w.in.Nodes[i].HTTP = 0 // nothing comes for it by resolvers
 		}
 		w.in.Nodes[1].Made.Spec.Env = map[string]string{"A": "1"} // it is undone only now
 		l.Cloudlets.Dynamic++
@@ -58,6 +59,7 @@ func TestRevisedInTurn(t *testing.T) {
 			before[n.CTID] = n.Container.Boot
 		}
 		w.turn("edit")
+		w.quiet()
 		var out []string
 		for _, n := range w.in.Nodes {
 			if boot, there := before[n.CTID]; !there || boot != n.Container.Boot {

@@ -109,6 +109,9 @@ func (x *Index) setNode(id wire.CTID, n *store.Node) {
 		delete(x.nodes, id)
 	}
 	x.setHeld(id, n)
+	if delete(x.formers, id); n != nil && n.Former != nil {
+		x.formers[id] = n.Former.Until
+	}
 	x.dirty.peers = x.dirty.peers || x.moved[id]
 	if delete(x.moved, id); n != nil && (n.Moved || n.Moving != nil) {
 		x.moved[id], x.dirty.peers = true, true

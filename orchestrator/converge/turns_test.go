@@ -196,6 +196,7 @@ func TestRestartInTurn(t *testing.T) {
 			before[n.Layer] = int64(n.Container.Boot)
 		}
 		w.turn("restart")
+		w.quiet()
 		var got []string
 		for _, n := range w.in.Nodes {
 			if int64(n.Container.Boot) != before[n.Layer] {

@@ -92,7 +92,7 @@ func made(t *rapid.T, s operator.EnvironmentSpec) (out []Placed) {
 	}
 	for i, n := range nodes {
 		of := s.Layers[slices.IndexFunc(s.Layers, func(l operator.LayerSpec) bool { return l.Name == n.Layer })]
-		out = append(out, Placed{wire.CTID(100 + i), of, n})
+		out = append(out, Placed{CTID: wire.CTID(100 + i), Of: of, Node: n})
 	}
 	return out
 }
@@ -163,11 +163,11 @@ func TestPlan(t *testing.T) {
 			if written(a) != written(b) || k.Is.HTTP != fresh.HTTP || k.Is.Cloudlets != fresh.Cloudlets {
 				t.Fatalf("edited:\n%+v\nfresh:\n%+v", a, b)
 			}
-			after = append(after, Placed{k.CTID, l, k.Is})
+			after = append(after, Placed{CTID: k.CTID, Of: l, Node: k.Is})
 		}
 		for i, n := range added {
 			at := slices.IndexFunc(want.Layers, func(l operator.LayerSpec) bool { return l.Name == n.Layer })
-			after = append(after, Placed{wire.CTID(500 + i), want.Layers[at], n})
+			after = append(after, Placed{CTID: wire.CTID(500 + i), Of: want.Layers[at], Node: n})
 		}
 		again, _, _, p := Plan(Input{Account: "ann", Have: want, Want: want, Nodes: after, Templates: templates})
 		if p != nil || len(again.Steps) != 0 || again.Nodes != 0 {
@@ -201,12 +201,12 @@ func TestByHand(t *testing.T) {
 	n.Container.Limits.PIDs, n.Container.Limits.MemoryMax, n.Container.Volumes[0].Bytes = 7, 1<<30, 5<<30
 	want := was
 	want.Env = map[string]string{"A": "1"}
-	is, _, p := Revise(was, want, n, templates)
+	is, _, p := Revise(Placed{Of: was, Node: n}, want, templates)
 	if p != nil || is.Container.Limits != n.Container.Limits || is.Container.Volumes[0].Bytes != 5<<30 || is.Container.Boot != 1 {
 		t.Errorf("another variable: %+v, %v", is.Container, p)
 	}
 	want.Cloudlets.Dynamic = 8
-	is, _, p = Revise(was, want, n, templates)
+	is, _, p = Revise(Placed{Of: was, Node: n}, want, templates)
 	if p != nil || is.Container.Limits.PIDs != 7 || is.Container.Limits.MemoryMax != 8*wire.CloudletBytes {
 		t.Errorf("other cloudlets: %+v, %v", is.Container.Limits, p)
 	}
@@ -230,7 +230,7 @@ func TestServes(t *testing.T) {
 	maps.Copy(now, then)
 	in := Input{Account: "ann", Have: have, Templates: now}
 	for i, n := range nodes {
-		in.Nodes = append(in.Nodes, Placed{wire.CTID(100 + i), have.Layers[i], n})
+		in.Nodes = append(in.Nodes, Placed{CTID: wire.CTID(100 + i), Of: have.Layers[i], Node: n})
 	}
 	for _, c := range []struct {
 		name   string

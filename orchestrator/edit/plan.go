@@ -21,6 +21,7 @@ type Placed struct {
 	CTID wire.CTID
 	Of   operator.LayerSpec
 	env.Node
+	Former *Placed // it, or another node of its layer, before its last redeploy; nil: there is nothing to go back to
 }
 
 // Input is all that a plan follows from.
@@ -86,7 +87,7 @@ func Plan(in Input) (plan operator.EditPlan, kept []Kept, added []env.Node, refu
 				elsewhere(ports, w), pointer+"/nodes"))
 			continue
 		}
-		is, changes, p := Revise(n.Of, l, n.Node, in.Templates)
+		is, changes, p := Revise(n, l, in.Templates)
 		if p != nil {
 			q := *p
 			q.Object = fmt.Sprintf("layers[%d].%s", at, p.Object)

@@ -35,6 +35,7 @@ var fields = []field{
 	{"Profile", "profile", operator.EditRedeploy, func(a, b operator.LayerSpec) string {
 		return fmt.Sprintf("profile %s → %s", said(a.Profile), said(b.Profile))
 	}},
+	{"Redeploy", "redeploy", operator.EditRedeploy, func(operator.LayerSpec, operator.LayerSpec) string { return "" }}, // Revise says which
 	{"Links", "links", operator.EditChange, func(a, b operator.LayerSpec) string { return fmt.Sprintf("links %v → %v", a.Links, b.Links) }},
 	{"Linked", "linked", operator.EditRestart, func(a, b operator.LayerSpec) string {
 		return strings.Replace(variables(a.Linked, b.Linked), "variables", "variables of links", 1)
@@ -110,7 +111,8 @@ func changed(a, b operator.LayerSpec) (out []field) {
 
 // Revise is a node of a layer as another spec of the layer says, with what changes. Only what the two specs differ in is touched: what was
 // changed by hand stays. A template that is not there is a Problem.
-func Revise(was, want operator.LayerSpec, now env.Node, templates env.Templates) (env.Node, []Change, *operator.Problem) {
+func Revise(n Placed, want operator.LayerSpec, templates env.Templates) (env.Node, []Change, *operator.Problem) {
+	was, now := n.Of, n.Node
 	list := changed(was, want)
 	if len(list) == 0 {
 		return now, nil, nil
@@ -119,15 +121,17 @@ func Revise(was, want operator.LayerSpec, now env.Node, templates env.Templates)
 	t, known := templates.Find(owner.Owner(), want.Template)
 	before, _ := templates.Find(owner.Owner(), was.Template)
 	has := func(name string) bool { return slices.ContainsFunc(list, func(f field) bool { return f.name == name }) }
-	if !known && (has("Template") || has("Profile") || has("HTTP") || has("Check") || has("Volumes")) {
+	if !known && (has("Template") || has("Profile") || has("Redeploy") || has("HTTP") || has("Check") || has("Volumes")) {
 		return now, nil, operator.NewProblem(operator.NotFound, "template",
 			fmt.Sprintf("template %q is not in the registry", want.Template), "see hnctl template list")
 	}
 	fresh := env.NodeOf(owner, now.Env, want, now.Index, t)
 	old := env.NodeOf(owner, now.Env, was, now.Index, before)
 	out, c := now, now.Container
-	anew := has("Template") || has("Profile")
-	if anew {
+	anew, back := has("Template") || has("Profile") || has("Redeploy"), has("Redeploy") && want.Redeploy.Undoes() && n.Former != nil
+	if back {
+		out, c = n.back(want, fresh)
+	} else if anew {
 		n := fresh.Container
 		c.Image, c.Process, c.Profile, c.Check = n.Image, n.Process, n.Profile, n.Check
 		out.HTTP = fresh.HTTP
@@ -162,7 +166,7 @@ func Revise(was, want operator.LayerSpec, now env.Node, templates env.Templates)
 		c.Limits.DiskBytes = disk(want) << 20
 	}
 	moved := false
-	if anew || has("Volumes") || has("DiskMiB") {
+	if !back && (anew || has("Volumes") || has("DiskMiB")) {
 		var volumes []host.Volume
 		if volumes, moved = merge(c.Volumes, old.Container.Volumes, fresh.Container.Volumes); known {
 			c.Volumes = volumes
@@ -173,6 +177,9 @@ func Revise(was, want operator.LayerSpec, now env.Node, templates env.Templates)
 	most := ""
 	for _, f := range list {
 		ch := Change{f.json, f.kind, f.say(was, want)}
+		if f.name == "Redeploy" {
+			ch.Detail = fmt.Sprintf("image %s → %s", short(now.Container.Image), short(c.Image)) + n.goes(back, want)
+		}
 		if f.name == "Volumes" && !moved {
 			ch.Kind = operator.EditResize // sizes alone
 		}
@@ -184,11 +191,19 @@ func Revise(was, want operator.LayerSpec, now env.Node, templates env.Templates)
 	switch {
 	case most == operator.EditRedeploy:
 		c.Generation++
+		if !back {
+			c.Begins = nil
+		}
 	case most == operator.EditRestart, moved:
 		c.Boot++
 	}
 	out.Container = c
 	return out, changes, nil
+}
+
+// short is an image as people tell it from another one.
+func short(i host.Image) string {
+	return fmt.Sprintf("%s %.12s", i.Name, cmp.Or(i.Digest.Hex(), "that is not known"))
 }
 
 // rank is how much a node feels of a kind.
@@ -248,6 +263,7 @@ func Dropped(was, is host.Container) []string {
 func Back(now, was host.Container) host.Container {
 	switch {
 	case was.Generation != now.Generation:
+		was.Begins = &host.Begins{Generation: was.Generation}
 		was.Generation, was.Boot = now.Generation+1, now.Boot
 	case was.Boot != now.Boot:
 		was.Boot = now.Boot + 1

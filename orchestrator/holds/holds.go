@@ -19,8 +19,9 @@ const Heard = 45 * time.Second
 
 // State is what is said of a node.
 type State struct {
-	Held bool // each resolver that is there holds what comes for it; false if none is there
-	Busy int  // requests that are under way to it, of all resolvers
+	There bool // there are resolvers
+	Held  bool // each resolver that is there holds what comes for it; false if none is there
+	Busy  int  // requests that are under way to it, of all resolvers
 }
 
 // Book is what resolvers say. The zero value has heard of none, nor does a nil Book ever. Its methods may be called at once.
@@ -95,6 +96,6 @@ func (b *Book) Of(id wire.CTID, now time.Time) State {
 			out.Busy += busy
 		}
 	}
-	out.Held = there > 0 && hold == there
+	out.There, out.Held = there > 0, there > 0 && hold == there
 	return out
 }

@@ -18,25 +18,25 @@ func TestBook(t *testing.T) {
 	}
 	want("no resolver", now, State{})
 	b.Say(4, nil, now)
-	want("one that holds nothing", now, State{})
+	want("one that holds nothing", now, State{There: true})
 	over := b.Over()
 	b.Say(4, []hold.Node{{CTID: 101, Busy: 2}, {CTID: 102}}, now)
-	want("one that holds it", now, State{Held: true, Busy: 2})
+	want("one that holds it", now, State{There: true, Held: true, Busy: 2})
 	select {
 	case <-over:
 	default:
 		t.Error("who waits was not told")
 	}
 	b.Say(9, nil, now)
-	want("a second that does not yet", now, State{Busy: 2})
+	want("a second that does not yet", now, State{There: true, Busy: 2})
 	b.Say(9, []hold.Node{{CTID: 101, Busy: 1}}, now.Add(time.Second))
-	want("both", now.Add(time.Second), State{Held: true, Busy: 3})
+	want("both", now.Add(time.Second), State{There: true, Held: true, Busy: 3})
 	later := now.Add(Heard + time.Second)
-	want("the first is not heard of any more", later, State{Held: true, Busy: 1})
+	want("the first is not heard of any more", later, State{There: true, Held: true, Busy: 1})
 	b.Say(9, []hold.Node{{CTID: 101}}, later)
 	if len(b.mu.said) != 1 {
 		t.Errorf("%d resolvers are remembered", len(b.mu.said))
 	}
 	b.Say(9, nil, later)
-	want("it holds nothing any more", later, State{})
+	want("it holds nothing any more", later, State{There: true})
 }

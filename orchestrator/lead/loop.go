@@ -168,7 +168,7 @@ func (l *Loop) catchUp() {
 	l.mu.index.License(l.License())
 	for id := range l.mu.index.Held() {
 		s := l.Holds.Of(id, l.now())
-		l.mu.index.Said(id, s.Held, s.Busy)
+		l.mu.index.Said(id, s.There, s.Held, s.Busy)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 type Request struct {
 	Kind string // env.create, env.edit, env.start, env.stop, env.trash, env.restore, env.delete, env.spread, env.restart
 	Env  wire.EnvName
-	Spec *operator.EnvironmentSpec // env.create and env.edit only
+	Spec *operator.EnvironmentSpec // env.create and env.edit only; nil: it is a redeploy
 	// Edit: env.edit only.
 	Edit Edit
 	// Restart: env.restart only.
@@ -77,9 +77,11 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 				return err
 			}
 		}
-		if r.Spec = asked; !exists && env.IsLinked(*asked) {
-			linked := env.Link(r.Account, *asked, templatesOf(tx.View()))
+		if r.Spec = asked; !exists {
+			linked := env.Link(r.Account, carried(operator.EnvironmentSpec{}, *asked), templatesOf(tx.View()))
 			r.Spec = &linked
+		} else if r.Edit.Redeploy != nil || r.Edit.Undo != nil {
+			r.Spec = &e.Spec
 		}
 		op.Deadline = now.Add(o.patience(tx.View(), k, r.Env, r.Spec, e.Spec))
 		if err := interrupt(tx, k, e, op); err != nil {

@@ -20,6 +20,9 @@ type Edit struct {
 	RemoveData bool                    // what goes takes its data with it
 	Memory     func(wire.HostID) int64 // that a host has in all; 0: not known
 	Plan       func(operator.EditPlan) // is told the plan, each time the transaction runs; nil: nobody is
+	// Redeploy: these layers are made anew of their images, and the rest is as the environment has it; there is no spec then.
+	Redeploy *operator.RedeployEnvironment
+	Undo     *operator.UndoRedeploy // likewise: the last redeploy of each layer is undone
 }
 
 // PlanEdit is what an edit of an environment would do now, or why it can't be.
@@ -39,7 +42,7 @@ func planned(v *store.View, e store.Environment, want operator.EnvironmentSpec, 
 
 // inputOf is what a plan follows from, or why there can be none.
 func inputOf(v *store.View, e store.Environment, want operator.EnvironmentSpec, r Edit) (edit.Input, *operator.Problem) {
-	in := edit.Input{Account: e.Account, Have: e.Spec, Want: want, Templates: templatesOf(v), RemoveData: r.RemoveData}
+	in := edit.Input{Account: e.Account, Have: e.Spec, Want: carried(e.Spec, want), Templates: templatesOf(v), RemoveData: r.RemoveData}
 	for n := range store.NodesOf.Of(v, string(e.Spec.Name)) {
 		of := layerOf(e, n.Layer)
 		if n.Made != nil {
@@ -52,8 +55,13 @@ func inputOf(v *store.View, e store.Environment, want operator.EnvironmentSpec, 
 			return in, operator.NewProblem(operator.Conflict, "nodes/"+n.CTID.String(),
 				"it moves to another host", "wait for it: hnctl op watch "+string(n.Moving.Operation))
 		}
-		in.Nodes = append(in.Nodes, edit.Placed{CTID: n.CTID, Of: *of, Node: env.Node{Env: n.Env, Layer: n.Layer, Index: n.Index,
-			Cloudlets: n.Cloudlets, HTTP: n.HTTP, Container: n.Container}})
+		in.Nodes = append(in.Nodes, edit.Of(n, *of, store.NodesOf.Of(v, string(e.Spec.Name))))
+	}
+	switch {
+	case r.Redeploy != nil:
+		return in, redeploy(&in, *r.Redeploy)
+	case r.Undo != nil:
+		return in, undo(&in, *r.Undo)
 	}
 	return in, nil
 }

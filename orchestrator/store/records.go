@@ -377,7 +377,13 @@ type Node struct {
 	Moved bool             `json:"moved,omitempty"`
 	// Made is which spec of its layer it is made of, while an edit is at work or being undone. nil: its environment's. Orchestrators before
 	// 2026-11-28 keep it and leave the node as it is.
-	Made      *Made          `json:"made,omitempty"`
+	Made *Made `json:"made,omitempty"`
+	// Former is what it was before its last redeploy; nil: it had none, or that can't be undone any more. Orchestrators before 2026-11-29
+	// keep it, and undo nothing.
+	Former *Former `json:"former,omitempty"`
+	// Quiet: it is about to be started anew, or has just been: what comes for it by the resolvers goes to others, or waits. Orchestrators
+	// before 2026-11-29 keep it, and have it reach the node.
+	Quiet     *Quiet         `json:"quiet,omitempty"`
 	Restarted *Restarted     `json:"restarted,omitempty"` // nil: never
 	Container host.Container `json:"container"`           // as in Work; Run is filled in from the environment's want
 }
@@ -397,6 +403,21 @@ type Before struct {
 	HTTP      uint16             `json:"http,omitempty"`
 	Container host.Container     `json:"container"`
 }
+
+// Quiet is that nothing comes for a node.
+type Quiet struct {
+	At      time.Time `json:"at"`                // since then
+	Stopped bool      `json:"stopped,omitempty"` // it was told to start anew
+}
+
+// Former is a node before its last redeploy, which can be undone until then.
+type Former struct {
+	Before
+	Until time.Time `json:"until"`
+}
+
+// UndoFor is how long a redeploy can be undone once it is done: its hosts keep what nodes' disks had, which takes room as these change.
+const UndoFor = 24 * time.Hour
 
 // Operation is an operation with what resuming it needs.
 type Operation struct {

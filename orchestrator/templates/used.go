@@ -14,7 +14,8 @@ import (
 )
 
 // Used is what is in use of the templates: by layers of environments, by what undoing an operation would bring back, by nodes until their
-// hosts have removed them (with what an edit that is not over made them of before), and by the platform's own components.
+// hosts have removed them (with what they were before an edit that is not over, and before a
+// redeploy that can be undone), and by the platform's own components.
 func Used(v *store.View) host.Used { return usedBy(v, wire.AdminAccount) }
 
 // usedBy is Used as far as an account sees it.
@@ -56,6 +57,10 @@ func usedBy(v *store.View, viewer wire.Account) host.Used {
 		if m := n.Made; m != nil && m.Before != nil {
 			i := m.Before.Container.Image
 			uses[host.Use{Name: full(i.Name), Digest: i.Digest, By: "what undoing an edit makes of " + u.By}] = true
+		}
+		if n.Former != nil {
+			i := n.Former.Container.Image
+			uses[host.Use{Name: full(i.Name), Digest: i.Digest, By: "what undoing a redeploy makes of " + u.By}] = true
 		}
 	}
 	out := host.Used{Uses: slices.Collect(maps.Keys(uses))}

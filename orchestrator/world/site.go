@@ -82,10 +82,13 @@ func (w World) front(e store.Environment, site *host.Site) *front.Settings {
 	return &rec.Settings
 }
 
-// held tells whether a node is stopped, or about to be, since it moves to another host: what is for it waits until it runs there.
+// held tells whether a node is stopped, or about to be, since it moves to another host or is started anew: what is for it goes to others,
+// or waits until it runs again.
 func (w World) held(n store.Node, runs bool) bool {
 	m := n.Moving
 	switch {
+	case n.Quiet != nil && runs && n.Halted == "":
+		return true
 	case m == nil || !runs || n.Halted != "":
 		return false
 	case m.Step == store.MoveCopy:

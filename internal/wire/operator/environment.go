@@ -34,6 +34,7 @@ type LayerSpec struct {
 	Env       map[string]string `json:"env,omitempty" yaml:"env" doc:"Variables of the process"`
 	Secrets   []SecretSpec      `json:"secrets,omitempty" yaml:"secrets" maxItems:"100" doc:"Variables whose values nobody is shown"`
 	Check     *CheckSpec        `json:"check,omitempty" yaml:"check" doc:"What a node must answer to count as running; left out: what the template says"`
+	Redeploy  *Redeployed       `json:"redeploy,omitempty" yaml:"-" readOnly:"true" doc:"The last redeploy of its nodes; the orchestrator's own: what is sent counts for nothing"`
 	Volumes   []VolumeSpec      `json:"volumes,omitempty" yaml:"volumes" maxItems:"20" doc:"Directories of data that outlives the image, one volume of each node for each; those that the template names are there anyhow, and may be changed here by their path"`
 }
 

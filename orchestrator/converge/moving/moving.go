@@ -28,6 +28,7 @@ type Host struct {
 // Requests are those for the node, which come by resolvers.
 type Requests struct {
 	Serves bool // there are any: it is one that resolvers name, and runs
+	There  bool // there are resolvers that say something
 	Held   bool // each resolver that is there has what comes wait
 	Busy   int  // sent before that, and under way
 }
@@ -39,17 +40,18 @@ const (
 	EndWithin  = 2 * time.Second
 )
 
-// stops tells whether nothing keeps a node from being stopped, what comes for it being held since then.
-func (r Requests) stops(since, now time.Time) (bool, string) {
+// Stops tells whether nothing keeps a node from being stopped, what comes for it being held since then: hold is how long the resolvers have
+// to say so, and end how long requests have to end.
+func (r Requests) Stops(since, now time.Time, hold, end time.Duration) (bool, string) {
 	waited := now.Sub(since)
 	switch {
 	case !r.Serves:
 		return true, "nothing comes for it"
 	case r.Held && r.Busy == 0:
 		return true, "what comes for it waits, and nothing is under way"
-	case waited >= EndWithin, waited < 0: // a clock was set
+	case waited >= end, waited < 0: // a clock was set
 		return true, fmt.Sprintf("%d requests are under way still", r.Busy)
-	case !r.Held && waited >= HoldWithin:
+	case !r.Held && waited >= hold:
 		return true, "not all resolvers have said that what comes for it waits"
 	}
 	return false, ""
@@ -88,7 +90,7 @@ func Next(n store.Node, from, to Host, r Requests, now time.Time) (next store.No
 		// a host that does not answer would not stop it, and what comes for it would wait for nothing
 		ready := to.Said != nil && to.Said.Phase == move.Copy && to.Said.Ready && from.Said != nil
 		if !m.Held.IsZero() {
-			switch stops, why := r.stops(m.Held, now); {
+			switch stops, why := r.Stops(m.Held, now, HoldWithin, EndWithin); {
 			case stops && ready:
 				return step(store.MoveLast, "it stops, and starts on the other host: "+why)
 			case stops:

@@ -1,12 +1,13 @@
 package sites
 
 import (
+	"context"
 	"time"
 
 	"hardnode.dev/internal/wire/hold"
 )
 
-// HoldFor is how long requests wait at most for a node that moves to another host, whatever the routes say.
+// HoldFor is how long requests wait at most for a node that moves to another host or is started anew, whatever the routes say.
 const HoldFor = 10 * time.Second
 
 // holding is that a backend answers nothing for a moment.
@@ -15,7 +16,8 @@ type holding struct {
 	until time.Time     // the hold's own end: whoever is to end it may be away
 }
 
-// hold begins one, or ends it. One that is going on ends when it would have.
+// hold begins one, or ends it. One that is going on ends when it would have. Whoever ends it says that the backend serves: what was found
+// out while it was stopped counts for nothing.
 func (b *Backend) hold(yes bool, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -23,6 +25,10 @@ func (b *Backend) hold(yes bool, now time.Time) {
 	case yes && b.held == nil:
 		b.held = &holding{over: make(chan struct{}), until: now.Add(HoldFor)}
 	case !yes && b.held != nil:
+		if !b.up {
+			b.up = true
+			b.life, b.end = context.WithCancelCause(context.Background())
+		}
 		close(b.held.over)
 		b.held = nil
 	}

@@ -157,6 +157,26 @@ func (f *fake) environments(mux *http.ServeMux) {
 			f.envs[name] = e
 		})
 	})
+	mux.HandleFunc("POST "+operator.Prefix+"/environments/{env}/redeploy", func(w http.ResponseWriter, r *http.Request) {
+		var in operator.RedeployEnvironment
+		json.NewDecoder(r.Body).Decode(&in)
+		name := wire.EnvName(r.PathValue("env"))
+		if in.Layers[0].Name == "nosuch" {
+			refuse(w, operator.NotFound, "layers[0].name", `environment hello has no layer "nosuch"`, "see hnctl env show hello")
+			return
+		}
+		if r.URL.Query().Get("dry_run") == "true" {
+			plan := operator.EditPlan{Steps: []operator.EditStep{{Kind: operator.EditRedeploy, Layer: in.Layers[0].Name, Node: 1, CTID: 100,
+				Detail: string(in.Layers[0].Template), Outage: operator.OutageRestart, Fields: []string{"/layers/0/template"}}}}
+			reply(w, 200, operator.Accepted{Edit: &plan})
+			return
+		}
+		f.accept(w, r, "env.edit", name, func() {
+			e := f.envs[name]
+			e.Reason = fmt.Sprintf("redeployed: %+v", in)
+			f.envs[name] = e
+		})
+	})
 	for _, verb := range []string{"trash", "restore"} {
 		mux.HandleFunc("POST "+operator.Prefix+"/environments/{env}/"+verb, func(w http.ResponseWriter, r *http.Request) {
 			name := wire.EnvName(r.PathValue("env"))

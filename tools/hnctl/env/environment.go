@@ -30,7 +30,7 @@ import (
 func Group(a *app.App) *cobra.Command {
 	return app.Group("env", "Environments", envCreate(a), envApply(a), envExport(a), envList(a), envShow(a),
 		envChange(a, "start", "Start an environment's nodes"), envChange(a, "stop", "Stop an environment's nodes; their data stays"),
-		envRestart(a),
+		envRestart(a), envRedeploy(a), envUndo(a),
 		envChange(a, "spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"),
 		envDelete(a), envTrash(a), envRename(a), envKeep(a), envGroup(a), domains(a), certificates(a), routes(a),
 		accessLog(a), share.OfEnvironment(a), share.Transfer(a))
