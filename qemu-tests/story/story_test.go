@@ -70,6 +70,7 @@ func TestStory(t *testing.T) {
 		{"slow callers hold nothing", slowCallers},
 		{"stop and start", stopAndStart},
 		{"an environment is edited under requests", edited},
+		{"nodes are made anew under requests", redeployed},
 		{"what a start takes", shares},
 		{"created and deleted twice leaves nothing", leavesNothing},
 		{"nothing happens in quiet time", quiet},
