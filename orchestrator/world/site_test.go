@@ -85,6 +85,33 @@ func TestSitesOfMovingNodes(t *testing.T) {
 	}
 }
 
+// What is for a node that is about to be started anew, or is being, goes to others or waits; one that was stopped is left out.
+func TestSitesOfQuietNodes(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		want   store.Want
+		state  host.ContainerState
+		served int
+	}{
+		{"it runs still", store.WantRunning, host.CtRunning, 1},
+		{"it is stopped", store.WantRunning, host.CtWaiting, 1},
+		{"its environment is stopped", store.WantStopped, host.CtStopped, 0},
+	} {
+		s := newSited()
+		s.put(func(tx *store.Tx) {
+			spec := operator.EnvironmentSpec{Name: "one", Layers: []operator.LayerSpec{{Name: "cp", Nodes: 1}}}
+			store.Envs.Put(tx, "one", store.Environment{Want: c.want, Spec: spec})
+			store.Hosts.Put(tx, "h-1", store.Host{ID: "h-1", Name: "h-1"})
+			store.Nodes.Put(tx, "100", store.Node{CTID: 100, Env: "one", Layer: "cp", Host: "h-1", HTTP: 80, Quiet: &store.Quiet{At: s.now}})
+		})
+		s.report("h-1", func(store.Node) (host.ContainerState, int64) { return c.state, 0 })
+		sites := s.long()
+		if len(sites) != 1 || len(sites[0].Backends) != c.served || c.served == 1 && !sites[0].Backends[0].Held {
+			t.Errorf("%s: served are %+v", c.name, sites)
+		}
+	}
+}
+
 // TestSitesFront: a site has its environment's settings, its nodes their shares by their number in the layer; another environment's of the
 // same name are nothing to it, and a pass is there during maintenance only.
 func TestSitesFront(t *testing.T) {

@@ -42,6 +42,10 @@ func TestContainerValidate(t *testing.T) {
 		{"setuid file", "permission bits", func(c *Container) { c.Files = []File{{Path: "/run/hardnode/x", Mode: 0o4755}} }},
 		{"volume over the root", "volume", func(c *Container) { c.Volumes = []Volume{{Name: "d", Path: "/"}} }},
 		{"volume climbs out", "volume", func(c *Container) { c.Volumes = []Volume{{Name: "d", Path: "/../d"}} }},
+		{"begins with what it is", "none before its 1.", func(c *Container) { c.Begins = &Begins{Generation: 1} }},
+		{"was what it is", "none before its 1.", func(c *Container) { c.Formers = []Former{{Generation: 1, Image: c.Image}} }},
+		{"was something without an image", "digest", func(c *Container) { c.Generation, c.Formers = 2, []Former{{Generation: 1}} }},
+		{"was too much", "at most 4", func(c *Container) { c.Formers = make([]Former, MaxFormers+1) }},
 		{"check without port", "check", func(c *Container) { c.Check = &Check{Path: "/"} }},
 	}
 	for _, tt := range tests {
