@@ -3,11 +3,9 @@ package converge
 import (
 	"cmp"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"hardnode.dev/internal/wire"
-	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/edit"
 	"hardnode.dev/orchestrator/store"
@@ -122,20 +120,7 @@ func (p *planner) recent(n store.Node) bool {
 
 // settle ends what is kept of a node for an edit.
 func (p *planner) settle(n store.Node) {
-	if b := n.Made.Before; b != nil {
-		n.Container.Dropped = edit.Dropped(b.Container, n.Container)
-		switch {
-		case b.Container.Generation == n.Container.Generation:
-		case n.Made.Spec.Redeploy.Undoes() && !reflect.DeepEqual(n.Made.Spec.Redeploy, b.Spec.Redeploy):
-			n.Former = nil
-		default:
-			n.Former = &store.Former{Before: *b, Until: p.now.Add(store.UndoFor)}
-			n.Former.Container.Formers = nil
-		}
-	}
-	n.Container.Formers = formers(nil, n.Former)
-	n.Made = nil
-	p.put(n, "keep", "the edit is at its end")
+	p.put(edit.Settled(n, p.now), "keep", "the edit is at its end")
 }
 
 // revised is a node as a spec of its layer wants it, and why.
@@ -161,7 +146,7 @@ func (p *planner) revised(n store.Node, l operator.LayerSpec) (store.Node, strin
 		before = &store.Before{Spec: n.Made.Spec, Cloudlets: n.Cloudlets, HTTP: n.HTTP, Container: n.Container}
 	}
 	if next.Container.Generation != n.Container.Generation {
-		next.Container.Formers = formers(before, n.Former)
+		next.Container.Formers = edit.Formers(before, n.Former)
 	}
 	n.Cloudlets, n.HTTP, n.Container = next.Cloudlets, next.HTTP, next.Container
 	n.Made = &store.Made{Spec: l, At: p.now, Before: before}
@@ -192,16 +177,6 @@ func (p *planner) steady(e store.Environment, n store.Node) bool {
 	}
 	r := p.status(n.Host).Report
 	return r != nil && r.PlannedFor() >= n.Assigned && p.runs(n)
-}
-
-// formers are what a node's host keeps of it: what it was before an edit that is at work, and before its last redeploy.
-func formers(before *store.Before, last *store.Former) (list []host.Former) {
-	for _, b := range []*store.Before{before, last.Was()} {
-		if b != nil && !slices.ContainsFunc(list, func(f host.Former) bool { return f.Generation == b.Container.Generation }) {
-			list = append(list, host.Former{Generation: b.Container.Generation, Image: b.Container.Image})
-		}
-	}
-	return list
 }
 
 // forget lets go of what nodes were before a redeploy that can't be undone any more.

@@ -88,7 +88,7 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 			return err
 		}
 		if r.Kind == progress.Edit {
-			linked, err := edits(tx, e, r)
+			linked, err := edits(tx, e, r, now)
 			if err != nil {
 				return err
 			}

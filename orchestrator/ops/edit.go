@@ -85,7 +85,7 @@ func layerOf(e store.Environment, name wire.LayerName) *operator.LayerSpec {
 
 // edits takes an edit in: its limits are asked for before anything is changed, and each node remembers what it is made of. The spec is the
 // wanted one with the variables of its links.
-func edits(tx *store.Tx, e store.Environment, r Request) (linked operator.EnvironmentSpec, err error) {
+func edits(tx *store.Tx, e store.Environment, r Request, now time.Time) (linked operator.EnvironmentSpec, err error) {
 	in, p := inputOf(tx.View(), e, *r.Spec, r.Edit)
 	if p != nil {
 		return linked, p
@@ -113,9 +113,14 @@ func edits(tx *store.Tx, e store.Environment, r Request) (linked operator.Enviro
 	if p := roomFor(tx, kept, r.Edit.Memory); p != nil {
 		return linked, p
 	}
+	last, known := store.Operations.Read(tx, string(e.Operation))
+	done := known && last.State == operator.OpDone
 	for n := range store.NodesOf.Of(tx.View(), string(e.Spec.Name)) {
 		rec, there := store.Nodes.Read(tx, n.CTID.String())
-		if l := layerOf(e, n.Layer); there && !rec.Gone && rec.Made == nil && l != nil {
+		if l := layerOf(e, n.Layer); there && !rec.Gone && l != nil && (rec.Made == nil || done && edit.Same(rec.Made.Spec, *l)) {
+			if rec.Made != nil { // the edit before is done: undoing this one brings back what that made
+				rec = edit.Settled(rec, now)
+			}
 			rec.Made = &store.Made{Spec: *l}
 			store.Nodes.Put(tx, n.CTID.String(), rec)
 		}
