@@ -24,7 +24,8 @@
 // 2026-11-27 Container.Mounts, Container.Shares. 2026-11-27 ContainerStatus.Tuned. 2026-11-27 Container.Snapshots.
 // 2026-11-27 Container.Move, ContainerStatus.Move. 2026-11-28 Report.Closed.
 // 2026-11-27 Report.Moves. 2026-11-27 Backend.Held.
-// 2026-11-27 Report.Disks. 2026-11-28 Container.Boot, ContainerStatus.Boot.
+// 2026-11-27 Report.Disks. 2026-11-28 Container.Boot, ContainerStatus.Boot. 2026-11-29 Container.Formers,
+// Container.Begins.
 package host
 
 import (
@@ -107,7 +108,8 @@ type Container struct {
 	Hostname   string         `json:"hostname"` // a DNS label, at most 63 characters
 	Generation int64          `json:"generation"`
 	// Boot: a higher one of the same Generation means "end what runs and start it again, as all of this says": its files stay, as they do
-	// not in a new generation. What is not part of a start, such as limits, needs none. Agents before 2026-11-28 know of none.
+	// not in a new generation, but for those that are listed. What is not part of a start, such as limits, needs none. Agents before
+	// 2026-11-28 know of none.
 	Boot int64 `json:"boot,omitempty"`
 	Run  bool  `json:"run"` // false: keep its data, stop its processes
 	// true: stop it and delete its data; the only way to remove a container of "jelastic"
