@@ -104,6 +104,7 @@ func renameNodes(tx *store.Tx, e store.Environment, spec operator.EnvironmentSpe
 			return operator.NewProblem(operator.Conflict, "nodes/"+n.CTID.String(), why, "wait a moment, and try again")
 		}
 		n.Env, n.Container.Env = spec.Name, spec.Name
+		n.Former, n.Container.Formers = nil, nil // its variables have the old name
 		if at := slices.IndexFunc(spec.Layers, func(l operator.LayerSpec) bool { return l.Name == n.Layer }); at >= 0 &&
 			len(spec.Layers[at].Linked) > 0 {
 			vars := maps.Clone(n.Container.Process.Env)

@@ -63,6 +63,7 @@ func (o *Ops) gives(tx *store.Tx, e store.Environment, to wire.Account, by strin
 			continue
 		}
 		n.Container.Account = to
+		n.Former, n.Container.Formers = nil, nil // what it was made of may be its former account's alone
 		if n.Container.Process.Sealed, err = o.Secrets.Rebound(n.Container.Process.Sealed, from, to); err != nil {
 			return fmt.Errorf("node %s: %w", n.CTID, err)
 		}
