@@ -102,7 +102,8 @@ func TestSitesOfQuietNodes(t *testing.T) {
 			spec := operator.EnvironmentSpec{Name: "one", Layers: []operator.LayerSpec{{Name: "cp", Nodes: 1}}}
 			store.Envs.Put(tx, "one", store.Environment{Want: c.want, Spec: spec})
 			store.Hosts.Put(tx, "h-1", store.Host{ID: "h-1", Name: "h-1"})
-			store.Nodes.Put(tx, "100", store.Node{CTID: 100, Env: "one", Layer: "cp", Host: "h-1", HTTP: 80, Quiet: &store.Quiet{At: s.now}})
+			store.Nodes.Put(tx, "100", store.Node{CTID: 100, Env: "one", Layer: "cp", Host: "h-1", HTTP: 80,
+				Quiet: &store.Quiet{At: s.now}})
 		})
 		s.report("h-1", func(store.Node) (host.ContainerState, int64) { return c.state, 0 })
 		sites := s.long()
