@@ -462,10 +462,11 @@ func TestEditsComeToAnEnd(t *testing.T) {
 		for _, op := range store.Operations.Refs(c.memory.View()) {
 			ends[strings.TrimPrefix(op.Kind, "env.")+" "+string(op.State)]++
 		}
-		killed, afters, renames, given, redeploys = killed+c.killed, afters+c.afters, renames+c.renames, given+c.given, redeploys+c.redeploys
+		killed, afters, renames = killed+c.killed, afters+c.afters, renames+c.renames
+		given, redeploys = given+c.given, redeploys+c.redeploys
 	})
-	t.Logf("operations: %v; the orchestrator ended %d times; %d nodes were begun with in their turn; %d renames, %d transfers, %d redeploys",
-		ends, killed, afters, renames, given, redeploys)
+	t.Logf("operations: %v; the orchestrator ended %d times; %d nodes were begun with in their turn; %d renames, %d transfers, "+
+		"%d redeploys", ends, killed, afters, renames, given, redeploys)
 	// What happens seldom, edits that fail, trash, restores and renames among it, is not asked of a hundred histories: stories show that.
 	if !t.Failed() && min(afters, ends["edit done"], ends["edit cancelled"], ends["restart done"], killed, redeploys) == 0 {
 		t.Errorf("operations: %v, the orchestrator ended %d times: the histories don't show it", ends, killed)
