@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/mail"
@@ -22,10 +23,11 @@ import (
 // rests stops shop, and waits until its host has said so.
 func (s *sharing) rests() {
 	s.t.Helper()
-	s.as(s.acme, func() { s.change("stop", "shop") })
-	s.eventually("it is down", func() bool {
+	var op wire.OperationID
+	s.as(s.acme, func() { op = s.change("stop", "shop") })
+	s.eventually("it is down, and nothing is at work on it", func() bool {
 		e, _ := s.env("shop")
-		return e.State == "down" && e.Nodes[0].State == string(host.CtStopped)
+		return s.operation(op).State.Final() && e.State == "down" && e.Nodes[0].State == string(host.CtStopped)
 	})
 	s.settle()
 }
