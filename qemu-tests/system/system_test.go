@@ -3,10 +3,13 @@
 package system
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,20 +22,34 @@ const (
 	debian13 = "trixie"
 )
 
-// systemd is an image of a release of Debian with systemd, made once: it takes a minute and the package archive.
+// systemd is an image of a release of Debian with systemd.
 func systemd(t *testing.T, release string) string {
+	t.Helper()
+	file := map[string]string{debian12: "systemd.erofs", debian13: "systemd-13.erofs"}[release]
+	return debian(t, file, release, "systemd,systemd-sysv,dbus,iproute2")
+}
+
+// debian is an image of packages of a release of Debian, made once: it takes a minute and the package archive. hook are a shell's words
+// that change the root, $1, before it is one file; with other ones it is made anew.
+func debian(t *testing.T, file, release, packages string, hook ...string) string {
 	t.Helper()
 	root, err := harness.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := filepath.Join(root, "out", "cache", map[string]string{debian12: "systemd.erofs", debian13: "systemd-13.erofs"}[release])
+	if len(hook) > 0 {
+		file = fmt.Sprintf("%.8x-%s", sha256.Sum256([]byte(packages+strings.Join(hook, "\n"))), file)
+	}
+	out := filepath.Join(root, "out", "cache", file)
 	if _, err := os.Stat(out); err == nil {
 		return out
 	}
 	tree := filepath.Join(t.TempDir(), "root")
-	cmd := exec.Command("mmdebstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus,iproute2", release, tree)
-	if b, err := cmd.CombinedOutput(); err != nil {
+	args := []string{"--variant=minbase", "--include=" + packages}
+	for _, h := range hook {
+		args = append(args, "--customize-hook="+h)
+	}
+	if b, err := exec.Command("mmdebstrap", append(args, release, tree)...).CombinedOutput(); err != nil {
 		t.Skipf("mmdebstrap: %v\n%s", err, b)
 	}
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
