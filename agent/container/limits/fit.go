@@ -34,19 +34,22 @@ func (s Setting) memory() (bytes int64, ok bool) {
 }
 
 // Fit is what of a list can be written for a container that uses so many bytes, so that no limit kills: a memory.max below the use is left
-// out. more tells that reclaim was stopped while it still found something: then memory.high is the use, for the kernel would go on
-// until it is met, however long that takes. waits is nil when all is written as wanted.
+// out. Then memory.high is the use: below it the kernel holds up each process, JEM too, by which the servers come to use less. So it is
+// where more tells that reclaim was stopped while it still found something, for the kernel would go on until it is met, however long that
+// takes. waits is nil when all is written as wanted.
 func Fit(list []Setting, use int64, more bool) (now []Setting, waits error) {
+	raised := more
 	now = slices.DeleteFunc(slices.Clone(list), func(s Setting) bool {
 		n, ok := s.memory()
 		short := ok && n < use && (s.File == "memory.max" || more)
 		if short {
 			waits = Waits{Uses: use, Wanted: n}
 		}
+		raised = raised || short && s.File == "memory.max"
 		return short && s.File == "memory.max"
 	})
 	for i, s := range now {
-		if n, ok := s.memory(); ok && n < use && more {
+		if n, ok := s.memory(); ok && n < use && raised {
 			now[i].Value = strconv.FormatInt(use, 10)
 		}
 	}

@@ -23,7 +23,7 @@ func TestFit(t *testing.T) {
 	}{
 		{"it uses less", 50 * mib, false, "62914560", "67108864", ""},
 		{"between the two", 62 * mib, false, "62914560", "67108864", ""},
-		{"nothing can be reclaimed", 100 * mib, false, "62914560", "",
+		{"nothing can be reclaimed", 100 * mib, false, "104857600", "",
 			"memory waits: it uses 100 MiB, and shall have 64 MiB at most; free memory in it, or restart it"},
 		{"not all is reclaimed yet", 100 * mib, true, "104857600", "",
 			"memory waits: it uses 100 MiB, and shall have 64 MiB at most; free memory in it, or restart it"},
