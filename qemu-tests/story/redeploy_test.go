@@ -23,7 +23,7 @@ func redeployed(s story) {
 	}))
 	s.listed("unfit")
 	first := s.settled("hello").Nodes[0].Template
-	s.hnctl("template", "tag", string(first), "nginx:next")
+	s.hnctl("template", "tag", string(first), "next")
 	s.hnctl("env", "create", "-f", s.file(name, nodes, "template: nginx", "template: "+string(first)))
 	defer s.delete(name)
 	before := s.settled(name)
