@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/store"
@@ -75,5 +76,50 @@ func TestRenameAtAnyMoment(t *testing.T) {
 	})
 	if !t.Failed() && renamed == 0 {
 		t.Error("it was never renamed")
+	}
+}
+
+// TestRenameInFirewalls: rules that name a renamed environment, its own and those of its account's others, name it as it is called then.
+func TestRenameInFirewalls(t *testing.T) {
+	c := newEdited(t)
+	for _, name := range []wire.EnvName{"e0", "e1"} {
+		c.accepted(ops.Request{Kind: "env.create", Env: name, Spec: &operator.EnvironmentSpec{Version: 1, Name: name,
+			Layers: []operator.LayerSpec{{Name: "cp", Template: "t0", Nodes: 1, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 1}}}}}, 6)
+	}
+	c.accepted(ops.Request{Kind: "env.stop", Env: "e0"}, 6)
+	wall := func(name wire.EnvName, node int, peers ...string) {
+		c.update(func(tx *store.Tx) {
+			e, _ := store.Envs.Read(tx, string(name))
+			var rules []firewall.PacketRule
+			for _, p := range peers {
+				rules = append(rules, firewall.PacketRule{Name: "r", Direction: firewall.In, Action: firewall.Deny, Priority: 1, Peer: p})
+			}
+			e.SetRules("cp", node, rules)
+			store.Envs.Put(tx, string(name), e)
+		})
+	}
+	wall("e0", 0, "cp.e0.internal", "e0.internal", "10.0.0.0/8", "e00.internal", "")
+	wall("e0", 1, "node1.e0.internal", "e1.internal", "e0.e1.internal")
+	wall("e1", 0, "cp.e0.internal", "jelastic.internal")
+	if c.rename("e0", "e2"); c.renames != 1 {
+		t.Fatal("it was not renamed")
+	}
+	for _, w := range []struct {
+		of   wire.EnvName
+		node int
+		want []string
+	}{
+		{"e2", 0, []string{"cp.e2.internal", "e2.internal", "10.0.0.0/8", "e00.internal", ""}},
+		{"e2", 1, []string{"node1.e2.internal", "e1.internal", "e0.e1.internal"}},
+		{"e1", 0, []string{"cp.e2.internal", "jelastic.internal"}},
+	} {
+		e, _ := store.Envs.Get(c.memory.View(), string(w.of))
+		var got []string
+		for _, r := range e.Rules("cp", w.node) {
+			got = append(got, r.Peer)
+		}
+		if !slices.Equal(got, w.want) {
+			t.Errorf("%s, node %d: rules name %q, want %q", w.of, w.node, got, w.want)
+		}
 	}
 }

@@ -56,7 +56,9 @@ func (o *Ops) Rename(ctx context.Context, from, to wire.EnvName, account wire.Ac
 		}
 		shares.Renamed(tx, e, to)
 		renameTokens(tx, e, to)
+		renameInFirewalls(tx, e, to)
 		store.Envs.Delete(tx, string(from))
+		e.RenameIn(from, to)
 		e.Spec = spec
 		store.Envs.Put(tx, string(to), e)
 		return nil
@@ -81,6 +83,23 @@ func renameTokens(tx *store.Tx, e store.Environment, to wire.EnvName) {
 		slices.Sort(narrow.Envs)
 		rec.Narrow = &narrow
 		store.Tokens.Put(tx, hash, rec)
+	}
+}
+
+// renameInFirewalls has rules of its account's other environments name an environment by its other name: else one that denies it would
+// let it pass.
+func renameInFirewalls(tx *store.Tx, e store.Environment, to wire.EnvName) {
+	from := e.Spec.Name
+	for name, o := range store.Envs.Refs(tx.View()) {
+		if o.Account != e.Account || o.Spec.Name == from || len(o.Walls) == 0 {
+			continue
+		}
+		if names := *o; !names.RenameIn(from, to) {
+			continue
+		}
+		if rec, there := store.Envs.Read(tx, name); there && rec.RenameIn(from, to) {
+			store.Envs.Put(tx, name, rec)
+		}
 	}
 }
 

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"hardnode.dev/internal/wire"
-	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/share"
@@ -216,7 +214,7 @@ func ofOneAccount(v *store.View, e store.Environment) (found []*operator.Problem
 	slices.SortFunc(walls, func(a, b store.Wall) int { return cmp.Compare(a.Name, b.Name) })
 	for _, wall := range walls {
 		for _, r := range wall.Rules {
-			if of := peersEnvironment(r); of != "" && of != name && of != env.System {
+			if _, of := r.Peers(); of != "" && of != name && of != env.System {
 				found = append(found, operator.NewProblem(operator.Conflict, object,
 					fmt.Sprintf("rule %q of the firewall of %s names environment %s (%s), which is not there for another account", r.Name,
 						wall.Name, of, r.Peer),
@@ -225,13 +223,4 @@ func ofOneAccount(v *store.View, e store.Environment) (found []*operator.Problem
 		}
 	}
 	return found
-}
-
-// peersEnvironment is the environment whose name a rule's peer has, "": it is none.
-func peersEnvironment(r firewall.PacketRule) wire.EnvName {
-	under, named := strings.CutSuffix(r.Peer, firewall.Top)
-	if !named {
-		return ""
-	}
-	return wire.EnvName(under[strings.LastIndexByte(under, '.')+1:])
 }

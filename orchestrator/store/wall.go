@@ -31,6 +31,20 @@ func (e *Environment) Rules(layer wire.LayerName, node int) []firewall.PacketRul
 	return nil
 }
 
+// RenameIn has all rules that name an environment name it by its other name, and tells whether there are any.
+func (e *Environment) RenameIn(from, to wire.EnvName) bool {
+	some := false
+	walls := slices.Clone(e.Walls)
+	for i, w := range walls {
+		walls[i].Rules = firewall.Renamed(w.Rules, from, to)
+		some = some || !slices.EqualFunc(w.Rules, walls[i].Rules, func(a, b firewall.PacketRule) bool { return a.Peer == b.Peer })
+	}
+	if some {
+		e.Walls = walls
+	}
+	return some
+}
+
 // SetRules replaces Rules.
 func (e *Environment) SetRules(layer wire.LayerName, node int, rules []firewall.PacketRule) {
 	name := wallOf(layer, node)

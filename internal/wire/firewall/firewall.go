@@ -98,6 +98,34 @@ func (r PacketRule) Prefix() (p netip.Prefix, ok bool) {
 	return p, err == nil && !p.Addr().Is4In6()
 }
 
+// Peers is the environment whose name the peer is or is under, with the part before it (a layer or a node, "": all of it); env is "" where
+// the peer is no name of the cluster.
+func (r PacketRule) Peers() (part string, env wire.EnvName) {
+	name, named := strings.CutSuffix(r.Peer, Top)
+	if !named {
+		return "", ""
+	}
+	if part, of, under := strings.Cut(name, "."); under {
+		return part, wire.EnvName(of)
+	}
+	return "", wire.EnvName(name)
+}
+
+// Renamed is rules with those peers that are names of an environment as they are under its other name. The rules that it is given stay.
+func Renamed(rules []PacketRule, from, to wire.EnvName) []PacketRule {
+	out := slices.Clone(rules)
+	for i, r := range out {
+		switch part, env := r.Peers(); {
+		case env != from || env == "":
+		case part == "":
+			out[i].Peer = string(to) + Top
+		default:
+			out[i].Peer = part + "." + string(to) + Top
+		}
+	}
+	return out
+}
+
 // Validate says what is wrong with a rule, or nil.
 func (r PacketRule) Validate() error {
 	if err := wire.Label("name", r.Name, 40); err != nil {

@@ -92,3 +92,14 @@ func TestMerge(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+func TestRenamed(t *testing.T) {
+	for was, want := range map[string]string{"": "", "10.0.0.0/8": "10.0.0.0/8", "2001:db8::/32": "2001:db8::/32",
+		"a.internal": "b.internal", "cp.a.internal": "cp.b.internal", "a.c.internal": "a.c.internal", "aa.internal": "aa.internal",
+		"internal": "internal"} {
+		rules := []PacketRule{{Name: "r", Peer: was}}
+		if got := Renamed(rules, "a", "b"); got[0].Peer != want || rules[0].Peer != was {
+			t.Errorf("%q: got %q, want %q; it was given %q", was, got[0].Peer, want, rules[0].Peer)
+		}
+	}
+}
