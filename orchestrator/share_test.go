@@ -15,6 +15,7 @@ import (
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
+	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/share"
@@ -138,6 +139,13 @@ func TestSharedWalk(t *testing.T) {
 func TestSharedReads(t *testing.T) {
 	t.Parallel()
 	s := shareable(t)
+	s.as(s.ada, func() { // a rule of its layer names another environment
+		s.ok("PUT", "/api/v1/nodes/"+s.node+"/firewall?layer=true", operator.FirewallRules{Rules: []firewall.PacketRule{{Name: "beside",
+			Direction: firewall.In, Action: firewall.Allow, Priority: 1, Peer: "cellar.internal"}}}, nil)
+		if e, _ := s.env("shop"); len(e.Spec.Layers[0].Firewall) != 1 {
+			t.Errorf("its own account reads %+v", e.Spec)
+		}
+	})
 	s.give(user.Viewer)
 	lists := []string{"environments", "nodes", "operations", "operations?env=shop", "environments/shop", "nodes/" + s.node,
 		"operations/" + s.op, "nodes/" + s.node + "/ports", "nodes/" + s.node + "/mounts"}

@@ -198,10 +198,10 @@ func (s *Server) export(e *export, a account.Account, secrets bool) {
 		if err == nil { // it may have been deleted since
 			given = append(given, shared...)
 		}
-		spec := sealed.Shown(rec.Spec)
+		spec := sealed.Shown(rec.Declared())
 		if secrets {
 			var err error
-			if spec, err = s.Secrets.Reveal(rec.Account, rec.Spec); err != nil && e.err == nil {
+			if spec, err = s.Secrets.Reveal(rec.Account, rec.Declared()); err != nil && e.err == nil {
 				e.err = err
 			}
 		}

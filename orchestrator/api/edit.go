@@ -20,7 +20,7 @@ type editInput struct {
 	RemoveData bool         `query:"remove_data" doc:"Nodes with volumes, and volumes, may go with their data; else that is refused"`
 	IfMatch    string       `header:"If-Match" maxLength:"40" doc:"Only if the environment still has this ETag"`
 	Key        string       `header:"Idempotency-Key" maxLength:"100" doc:"A repeated request with the same key is answered as the first one, for a day"`
-	Knows      string       `header:"Hardnode-Knows" maxLength:"200" doc:"The fields of a layer that the sender knows, of after and links, separated by commas: without one of them here an edit is refused that would take it away from a layer"`
+	Knows      string       `header:"Hardnode-Knows" maxLength:"200" doc:"The fields of a layer that the sender knows, of after, links and firewall, separated by commas: without one of them here an edit is refused that would take it away from a layer"`
 	Body       operator.EnvironmentSpec
 }
 
@@ -46,7 +46,7 @@ func (s *Server) editEnvironment(ctx context.Context, c caller, in *editInput) (
 		return s.create(ctx, c, &createInput{DryRun: in.DryRun, Key: in.Key, Body: spec}, what)
 	}
 	e, _ := store.Envs.Get(w.View, string(in.Env))
-	if p := operator.Unmeant(e.Spec, spec, in.Knows); p != nil {
+	if p := operator.Unmeant(e.Declared(), spec, in.Knows); p != nil {
 		return nil, p
 	}
 	if spec, err = s.Secrets.Seal(e.Account, spec, &e.Spec); err != nil {

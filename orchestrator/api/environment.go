@@ -83,6 +83,9 @@ func (s *Server) create(ctx context.Context, c caller, in *createInput, what str
 	}
 	s.templates.RLock()
 	defer s.templates.RUnlock()
+	if p := ops.Peers(s.Store.View(), c.Account, operator.EnvironmentSpec{}, spec); p != nil {
+		return nil, s.explained(c, p, spec)
+	}
 	plan, problem := s.DryRun(c.Account, spec)
 	if problem != nil && problem.Code == operator.NotFound && s.RefreshTemplates != nil {
 		// The template may have been pushed a moment ago.

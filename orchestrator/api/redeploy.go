@@ -53,7 +53,7 @@ func (s *Server) anew(ctx context.Context, c caller, name wire.EnvName, rev wire
 		return nil, p
 	}
 	r.Memory = memoryOf(w)
-	plan, p := ops.PlanEdit(w.View, e, e.Spec, r)
+	plan, p := ops.PlanEdit(w.View, e, e.Declared(), r)
 	if p != nil {
 		return nil, p
 	}

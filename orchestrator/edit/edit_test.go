@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/env"
@@ -29,7 +30,7 @@ var templates = env.Templates{
 
 // Every field of a spec, and of a layer, is planned or refused: a new one can't be forgotten.
 func TestEveryField(t *testing.T) {
-	planned := []string{"Name", "Nodes"}
+	planned := []string{"Name", "Nodes", "Firewall"}
 	for _, f := range fields {
 		planned = append(planned, f.name)
 		sf, there := reflect.TypeFor[operator.LayerSpec]().FieldByName(f.name)
@@ -62,6 +63,12 @@ func layer(t *rapid.T, name wire.LayerName) operator.LayerSpec {
 	}
 	if rapid.Bool().Draw(t, "check") {
 		l.Check = &operator.CheckSpec{Type: "tcp", Port: rapid.SampledFrom([]uint16{80, 81}).Draw(t, "port")}
+	}
+	for _, name := range []string{"web", "rest"} {
+		if rapid.Bool().Draw(t, name) {
+			l.Firewall = append(l.Firewall, firewall.PacketRule{Name: name, Direction: firewall.In, Action: firewall.Allow,
+				Priority: rapid.IntRange(1, 2).Draw(t, "priority")})
+		}
 	}
 	for _, p := range []string{"/data", "/srv"} {
 		if rapid.Bool().Draw(t, p) {
@@ -263,6 +270,64 @@ func TestServes(t *testing.T) {
 		}
 		if text := strings.Join(got, "; "); text != c.want {
 			t.Errorf("%s: %s, want %s", c.name, text, c.want)
+		}
+	}
+}
+
+// What becomes of a layer's firewall is one step of the layer, without an outage; the order in which rules are written is none.
+func TestFirewall(t *testing.T) {
+	rule := func(name string, priority int) firewall.PacketRule {
+		return firewall.PacketRule{Name: name, Direction: firewall.In, Action: firewall.Deny, Priority: priority}
+	}
+	web, rest, db := rule("web", 1), rule("rest", 9), rule("db", 5)
+	later := web
+	later.Priority, later.Ports = 2, []firewall.Port{}
+	none := web
+	none.Ports = []firewall.Port{}
+	for _, c := range []struct {
+		was, want []firewall.PacketRule
+		said      string
+	}{
+		{nil, nil, ""},
+		{nil, []firewall.PacketRule{}, ""},
+		{nil, []firewall.PacketRule{web, rest}, "rules of layer cp: 2 added (rest, web)"},
+		{[]firewall.PacketRule{web, rest}, []firewall.PacketRule{rest, none}, ""},
+		{[]firewall.PacketRule{web, rest}, []firewall.PacketRule{db, later},
+			"rules of layer cp: 1 added (db), 1 changed (web), 1 removed (rest)"},
+		{[]firewall.PacketRule{web}, nil, "rules of layer cp: 1 removed (web)"},
+	} {
+		spec := func(rules []firewall.PacketRule) operator.EnvironmentSpec {
+			return operator.EnvironmentSpec{Version: 1, Name: "hello", Layers: []operator.LayerSpec{
+				{Name: "cp", Template: "web:1", Nodes: 2, Cloudlets: wire.Cloudlets{Dynamic: 1}, Firewall: rules}}}
+		}
+		have := spec(c.was)
+		nodes, p := env.Expand("ann", have, templates)
+		if p != nil {
+			t.Fatal(p)
+		}
+		in := Input{Account: "ann", Have: have, Want: spec(c.want), Templates: templates}
+		for i, n := range nodes {
+			in.Nodes = append(in.Nodes, Placed{CTID: wire.CTID(100 + i), Of: have.Layers[0], Node: n})
+		}
+		plan, kept, _, p := Plan(in)
+		if p != nil {
+			t.Fatal(p)
+		}
+		var said []string
+		for _, s := range plan.Steps {
+			said = append(said, s.Detail)
+			if s.Outage != operator.OutageNone || s.Kind != operator.EditChange || s.Node != 0 || s.CTID != 0 ||
+				!slices.Equal(s.Fields, []string{"/layers/0/firewall"}) {
+				t.Errorf("a step of a node, or an outage: %+v", s)
+			}
+		}
+		if got := strings.Join(said, "; "); got != c.said {
+			t.Errorf("said %q, want %q", got, c.said)
+		}
+		for _, k := range kept {
+			if Restarts(k.Was.Container, k.Is.Container) {
+				t.Errorf("node %d starts anew", k.CTID)
+			}
 		}
 	}
 }

@@ -120,6 +120,7 @@ func Plan(in Input) (plan operator.EditPlan, kept []Kept, added []env.Node, refu
 		s.Detail = strings.Join(details, "; ")
 		plan.Steps = append(plan.Steps, s)
 	}
+	plan.Steps = append(plan.Steps, walls(in)...)
 	for _, n := range left {
 		at := slices.IndexFunc(in.Want.Layers, func(l operator.LayerSpec) bool { return l.Name == n.Layer })
 		object, pointer, why := "layers", "/layers", "the layer is not there any more"

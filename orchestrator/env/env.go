@@ -134,6 +134,7 @@ func Validate(s operator.EnvironmentSpec) *operator.Problem {
 			found = append(found, p)
 		}
 		found = append(found, volumes(at+"volumes", l.Volumes)...)
+		found = append(found, rules(s, at+"firewall", l.Firewall)...)
 	}
 	if len(s.Layers) <= 20 {
 		found = append(found, order(s)...)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/document"
+	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/env"
@@ -214,6 +216,10 @@ func (c *edited) spec(name wire.EnvName) operator.EnvironmentSpec {
 		if rapid.IntRange(0, 3).Draw(c.r, "volume") == 0 {
 			ls.Volumes = []operator.VolumeSpec{{Path: "/srv"}}
 		}
+		if rapid.Bool().Draw(c.r, "walled") {
+			ls.Firewall = []firewall.PacketRule{{Name: "own", Direction: firewall.In, Action: firewall.Allow,
+				Priority: rapid.IntRange(1, 2).Draw(c.r, "priority"), Peer: string(s.Name) + firewall.Top}}
+		}
 		s.Layers = append(s.Layers, ls)
 	}
 	if len(s.Layers) == 2 && rapid.Bool().Draw(c.r, "linked") {
@@ -400,11 +406,12 @@ func (c *edited) whole() {
 				t.Fatalf("node %d of %s is\n%+v\nwant\n%+v", n.CTID, name, is, want)
 			}
 		}
-		plan, p := ops.PlanEdit(v, e, e.Spec, ops.Edit{})
+		c.walled(e, nodes)
+		plan, p := ops.PlanEdit(v, e, e.Declared(), ops.Edit{})
 		if p != nil || len(plan.Steps) != 0 {
 			t.Fatalf("the plan of what %s is: %+v, %v", name, plan.Steps, p)
 		}
-		file := document.Write(sealed.Shown(e.Spec))
+		file := document.Write(sealed.Shown(e.Declared()))
 		read, _, _, err := operator.DecodeEnvironment("exported", file)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, file)
@@ -499,6 +506,25 @@ func (c *edited) cancelled() {
 	if op, _ := store.Operations.Get(c.memory.View(), string(e.Operation)); !op.State.Final() {
 		if _, err := c.ops.Cancel(context.Background(), e.Operation, "ann", wire.AdminAccount); err != nil {
 			c.t.Fatal(err)
+		}
+	}
+}
+
+// walled: all nodes of a layer have its rules on their hosts, which name the environment as it is called, and the record has them once.
+func (c *edited) walled(e store.Environment, nodes []store.Node) {
+	for _, l := range e.Spec.Layers {
+		rules := e.Rules(l.Name, 0)
+		if l.Firewall != nil || len(rules) > 0 && rules[0].Peer != string(e.Spec.Name)+firewall.Top {
+			c.t.Fatalf("layer %s of %s has %+v and %+v", l.Name, e.Spec.Name, l.Firewall, rules)
+		}
+	}
+	for _, n := range nodes {
+		w, _ := store.Works.Get(c.memory.View(), string(n.Host))
+		for _, ct := range w.Containers {
+			if want := firewall.Merge(e.Rules(n.Layer, 0), e.Rules(n.Layer, n.Index+1)); ct.CTID == n.CTID &&
+				(len(ct.Firewall) > 0 || len(want) > 0) && !reflect.DeepEqual(ct.Firewall, want) {
+				c.t.Fatalf("node %d of %s has rules %+v, want %+v", n.CTID, n.Env, ct.Firewall, want)
+			}
 		}
 	}
 }

@@ -79,7 +79,8 @@ func TestRenameAtAnyMoment(t *testing.T) {
 	}
 }
 
-// TestRenameInFirewalls: rules that name a renamed environment, its own and those of its account's others, name it as it is called then.
+// TestRenameInFirewalls: rules that name a renamed environment, its own and those of its account's others, name it as it is called then,
+// also those that an edit of one brings back when it is undone.
 func TestRenameInFirewalls(t *testing.T) {
 	c := newEdited(t)
 	for _, name := range []wire.EnvName{"e0", "e1"} {
@@ -101,8 +102,19 @@ func TestRenameInFirewalls(t *testing.T) {
 	wall("e0", 0, "cp.e0.internal", "e0.internal", "10.0.0.0/8", "e00.internal", "")
 	wall("e0", 1, "node1.e0.internal", "e1.internal", "e0.e1.internal")
 	wall("e1", 0, "cp.e0.internal", "jelastic.internal")
+	// An edit of e1 is at work that takes its rules away; when it is undone they are as the environment is called then.
+	e1, _ := store.Envs.Get(c.memory.View(), "e1")
+	less := e1.Declared()
+	less.Layers[0].Firewall, less.Layers[0].Env = nil, map[string]string{"A": "1"}
+	c.accepted(ops.Request{Kind: "env.edit", Env: "e1", Spec: &less}, 0)
+	if e1, _ = store.Envs.Get(c.memory.View(), "e1"); e1.Walls != nil {
+		t.Fatalf("it has rules: %+v", e1.Walls)
+	}
 	if c.rename("e0", "e2"); c.renames != 1 {
 		t.Fatal("it was not renamed")
+	}
+	if _, err := c.ops.Cancel(context.Background(), e1.Operation, "ann", wire.AdminAccount); err != nil {
+		t.Fatal(err)
 	}
 	for _, w := range []struct {
 		of   wire.EnvName

@@ -78,10 +78,14 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 			}
 		}
 		if r.Spec = asked; !exists {
+			if p := Peers(tx.View(), r.Account, operator.EnvironmentSpec{}, *asked); p != nil {
+				return p
+			}
 			linked := env.Link(r.Account, carried(operator.EnvironmentSpec{}, *asked), templatesOf(tx.View()))
 			r.Spec = &linked
 		} else if r.Edit.Redeploy != nil || r.Edit.Undo != nil {
-			r.Spec = &e.Spec
+			declared := e.Declared()
+			r.Spec = &declared
 		}
 		op.Deadline = now.Add(o.patience(tx.View(), k, r.Env, r.Spec, e.Spec))
 		if err := interrupt(tx, k, e, op); err != nil {
@@ -98,10 +102,11 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 		if exists && k.Cancel() {
 			op.Before = &store.Earlier{Spec: e.Spec, Want: e.Want}
 		} else if !exists {
-			e = store.Environment{Spec: *r.Spec, Account: r.Account, Created: now, By: r.By}
+			e = store.Environment{Account: r.Account, Created: now, By: r.By}
+			e.Declare(*r.Spec)
 		}
 		if r.Kind == progress.Edit {
-			e.Spec = *r.Spec
+			op.Before.Walls = e.Declare(*r.Spec)
 		}
 		e.Restart = nil // of an operation that is interrupted
 		if r.Kind == progress.Restart {

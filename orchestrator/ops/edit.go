@@ -42,7 +42,8 @@ func planned(v *store.View, e store.Environment, want operator.EnvironmentSpec, 
 
 // inputOf is what a plan follows from, or why there can be none.
 func inputOf(v *store.View, e store.Environment, want operator.EnvironmentSpec, r Edit) (edit.Input, *operator.Problem) {
-	in := edit.Input{Account: e.Account, Have: e.Spec, Want: carried(e.Spec, want), Templates: templatesOf(v), RemoveData: r.RemoveData}
+	in := edit.Input{Account: e.Account, Have: e.Declared(), Want: carried(e.Spec, want), Templates: templatesOf(v),
+		RemoveData: r.RemoveData}
 	for n := range store.NodesOf.Of(v, string(e.Spec.Name)) {
 		of := layerOf(e, n.Layer)
 		if n.Made != nil {
@@ -63,7 +64,15 @@ func inputOf(v *store.View, e store.Environment, want operator.EnvironmentSpec, 
 	case r.Undo != nil:
 		return in, undo(&in, *r.Undo)
 	}
-	return in, nil
+	return in, Peers(v, e.Account, in.Have, in.Want)
+}
+
+// Peers says which rules of a wanted spec name environments that its account has not.
+func Peers(v *store.View, account wire.Account, have, want operator.EnvironmentSpec) *operator.Problem {
+	return env.Peers(have, want, account.Owner(), func(name wire.EnvName) bool {
+		e, there := store.Envs.Get(v, string(name))
+		return there && e.Account.Owner() == account.Owner()
+	})
 }
 
 func templatesOf(v *store.View) env.Templates {

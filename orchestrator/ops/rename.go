@@ -58,7 +58,7 @@ func (o *Ops) Rename(ctx context.Context, from, to wire.EnvName, account wire.Ac
 		renameTokens(tx, e, to)
 		renameInFirewalls(tx, e, to)
 		store.Envs.Delete(tx, string(from))
-		e.RenameIn(from, to)
+		e.Walls, _ = store.RenameIn(e.Walls, from, to)
 		e.Spec = spec
 		store.Envs.Put(tx, string(to), e)
 		return nil
@@ -87,18 +87,29 @@ func renameTokens(tx *store.Tx, e store.Environment, to wire.EnvName) {
 }
 
 // renameInFirewalls has rules of its account's other environments name an environment by its other name: else one that denies it would
-// let it pass.
+// let it pass. So do those that an edit which is at work there would bring back.
 func renameInFirewalls(tx *store.Tx, e store.Environment, to wire.EnvName) {
 	from := e.Spec.Name
 	for name, o := range store.Envs.Refs(tx.View()) {
-		if o.Account != e.Account || o.Spec.Name == from || len(o.Walls) == 0 {
+		if o.Account != e.Account || o.Spec.Name == from {
 			continue
 		}
-		if names := *o; !names.RenameIn(from, to) {
+		if _, names := store.RenameIn(o.Walls, from, to); names {
+			if rec, there := store.Envs.Read(tx, name); there {
+				rec.Walls, _ = store.RenameIn(rec.Walls, from, to)
+				store.Envs.Put(tx, name, rec)
+			}
+		}
+		op := store.Operations.Find(tx.View(), string(o.Operation))
+		if op == nil || op.Before == nil || op.Before.Walls == nil {
 			continue
 		}
-		if rec, there := store.Envs.Read(tx, name); there && rec.RenameIn(from, to) {
-			store.Envs.Put(tx, name, rec)
+		if rec, there := store.Operations.Read(tx, string(op.ID)); there && rec.Before != nil && rec.Before.Walls != nil {
+			before := *rec.Before
+			list, _ := store.RenameIn(before.Walls.List, from, to)
+			before.Walls = &store.Walls{List: list}
+			rec.Before = &before
+			store.Operations.Put(tx, string(op.ID), rec)
 		}
 	}
 }

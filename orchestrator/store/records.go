@@ -448,6 +448,8 @@ type Operation struct {
 type Earlier struct {
 	Spec operator.EnvironmentSpec `json:"spec"`
 	Want Want                     `json:"want"`
+	// Walls are the firewalls of its layers before an operation that changed them; nil: it did not.
+	Walls *Walls `json:"walls,omitempty"`
 }
 
 // Account is who owns environments, and how much of the cluster they may have. Orchestrators before 2026-11-28 keep it and don't heed it.

@@ -55,10 +55,13 @@ func (w World) toGuest(e operator.Environment) operator.Environment {
 	if e.Failed != nil { // why may name people
 		e.Failed, e.Reason = nil, "its creation failed"
 	}
+	e.Spec.Layers = slices.Clone(e.Spec.Layers)
+	for i := range e.Spec.Layers { // they name its account's other environments
+		e.Spec.Layers[i].Firewall = nil
+	}
 	if s.Role == user.Developer {
 		return e
 	}
-	e.Spec.Layers = slices.Clone(e.Spec.Layers)
 	for i, l := range e.Spec.Layers {
 		for _, values := range []*map[string]string{&l.Env, &l.Linked} {
 			hidden := map[string]string{}

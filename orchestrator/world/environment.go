@@ -51,7 +51,7 @@ func (w World) environment(e store.Environment) operator.Environment {
 	}
 	state, reason := env.State(w.facts(e, nodes))
 	out := operator.Environment{
-		Spec:     sealed.Shown(e.Spec),
+		Spec:     sealed.Shown(e.Declared()),
 		Account:  ofEnvironment(e),
 		State:    state,
 		Reason:   reason,

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/firewall"
 )
 
 // EditPlan is what an edit of an environment does, in the order of its layers.
@@ -22,7 +23,7 @@ type EditPlan struct {
 const KnowsHeader = "Hardnode-Knows"
 
 // Known is the KnowsHeader of who knows this version of the package.
-const Known = "after, links"
+const Known = "after, links, firewall"
 
 // Unmeant is what an edit from one spec to another would take away though its sender may not know of it, nil if nothing; knows is their
 // KnowsHeader. A client that reads a spec, changes what it knows and sends it back loses the rest.
@@ -35,8 +36,9 @@ func Unmeant(was, want EnvironmentSpec, knows string) *Problem {
 		}
 		for _, f := range []struct {
 			name      string
-			was, want []wire.LayerName
-		}{{"after", was.Layers[at].After, l.After}, {"links", was.Layers[at].Links, l.Links}} {
+			was, want []string
+		}{{"after", named(was.Layers[at].After), named(l.After)}, {"links", named(was.Layers[at].Links), named(l.Links)},
+			{"firewall", ruled(was.Layers[at].Firewall), ruled(l.Firewall)}} {
 			if len(f.was) > 0 && len(f.want) == 0 && !slices.Contains(knowing, f.name) {
 				return NewProblem(Conflict, fmt.Sprintf("layers[%d].%s", i, f.name), fmt.Sprintf("layer %s has %s: %v and would lose it, "+
 					"and the client does not say that it knows of that", l.Name, f.name, f.was),
@@ -47,12 +49,26 @@ func Unmeant(was, want EnvironmentSpec, knows string) *Problem {
 	return nil
 }
 
-// EditStep is what an edit does to one node.
+func named(list []wire.LayerName) (out []string) {
+	for _, l := range list {
+		out = append(out, string(l))
+	}
+	return out
+}
+
+func ruled(list []firewall.PacketRule) (out []string) {
+	for _, r := range list {
+		out = append(out, r.Name)
+	}
+	return out
+}
+
+// EditStep is what an edit does to one node, or to a layer as a whole.
 type EditStep struct {
-	Kind   string         `json:"kind" enum:"add,resize,change,restart,redeploy,remove" doc:"add: it is made; resize: live; change: how it is reached or asked, live; restart: its process begins anew, its files stay; redeploy: it is made anew from an image, volumes stay; remove: it goes with its data"`
+	Kind   string         `json:"kind" enum:"add,resize,change,restart,redeploy,remove" doc:"add: it is made; resize: live; change: how it is reached or asked, or a layer's firewall, live; restart: its process begins anew, its files stay; redeploy: it is made anew from an image, volumes stay; remove: it goes with its data"`
 	Layer  wire.LayerName `json:"layer"`
-	Node   int            `json:"node" doc:"Its number in the layer, from 1"`
-	CTID   wire.CTID      `json:"ctid,omitempty" doc:"Absent: it is to be made"`
+	Node   int            `json:"node" doc:"Its number in the layer, from 1; 0: the layer as a whole"`
+	CTID   wire.CTID      `json:"ctid,omitempty" doc:"Absent: it is to be made, or it is the layer as a whole"`
 	Fields []string       `json:"fields" doc:"JSON pointers of what changes in the spec; of what goes, of the layer or of the list of them"`
 	Detail string         `json:"detail" doc:"What changes"`
 	Outage string         `json:"outage" enum:"none,restart,down" doc:"restart: it does not answer from the end of the old process until the new one serves; down: for good"`

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/firewall"
 )
 
 // What a client may not know of is taken from no layer by what it leaves out.
@@ -14,6 +15,7 @@ func TestUnmeant(t *testing.T) {
 	}
 	db := []wire.LayerName{"db"}
 	was := EnvironmentSpec{Layers: []LayerSpec{layer("cp", db, nil), layer("bl", nil, db), layer("db", nil, nil)}}
+	was.Layers[2].Firewall = []firewall.PacketRule{{Name: "rest"}}
 	for _, c := range []struct {
 		name, knows string
 		want        []LayerSpec
@@ -25,7 +27,9 @@ func TestUnmeant(t *testing.T) {
 		{"and known", "after", []LayerSpec{layer("bl", nil, db), layer("cp", nil, nil)}, ""},
 		{"links are left out", "after", []LayerSpec{layer("bl", nil, nil)}, "layers[0].links"},
 		{"all is known", Known, []LayerSpec{layer("bl", nil, nil), layer("cp", nil, nil)}, ""},
-		{"the layers go", "", []LayerSpec{layer("db", nil, nil)}, ""},
+		{"the layers go", "", []LayerSpec{layer("bl", nil, db)}, ""},
+		{"rules are left out", "after, links", []LayerSpec{layer("db", nil, nil)}, "layers[0].firewall"},
+		{"and known", Known, []LayerSpec{layer("db", nil, nil)}, ""},
 	} {
 		p := Unmeant(was, EnvironmentSpec{Layers: c.want}, c.knows)
 		if (p == nil) != (c.object == "") || p != nil && (p.Object != c.object || p.Code != Conflict || !strings.Contains(p.Next, Known)) {

@@ -10,6 +10,7 @@ import (
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/document"
+	"hardnode.dev/internal/wire/firewall"
 )
 
 // EnvironmentSpec is what a person asks for: one YAML document, `hnctl env create -f`.
@@ -34,8 +35,10 @@ type LayerSpec struct {
 	Env       map[string]string `json:"env,omitempty" yaml:"env" doc:"Variables of the process"`
 	Secrets   []SecretSpec      `json:"secrets,omitempty" yaml:"secrets" maxItems:"100" doc:"Variables whose values nobody is shown"`
 	Check     *CheckSpec        `json:"check,omitempty" yaml:"check" doc:"What a node must answer to count as running; left out: what the template says"`
-	Redeploy  *Redeployed       `json:"redeploy,omitempty" yaml:"-" readOnly:"true" doc:"The last redeploy of its nodes; the orchestrator's own: what is sent counts for nothing"`
-	Volumes   []VolumeSpec      `json:"volumes,omitempty" yaml:"volumes" maxItems:"20" doc:"Directories of data that outlives the image, one volume of each node for each; those that the template names are there anyhow, and may be changed here by their path"`
+	// Firewall is what all its nodes have beside rules of their own, which hnctl node firewall gives them.
+	Firewall []firewall.PacketRule `json:"firewall,omitempty" yaml:"firewall" maxItems:"64" doc:"Rules of the firewall of all its nodes; a node's own stands in the place of the one of the same name. What no rule is about passes"`
+	Redeploy *Redeployed           `json:"redeploy,omitempty" yaml:"-" readOnly:"true" doc:"The last redeploy of its nodes; the orchestrator's own: what is sent counts for nothing"`
+	Volumes  []VolumeSpec          `json:"volumes,omitempty" yaml:"volumes" maxItems:"20" doc:"Directories of data that outlives the image, one volume of each node for each; those that the template names are there anyhow, and may be changed here by their path"`
 }
 
 // SecretSpec is a variable whose value nobody is shown: it goes to the container, and is sealed everywhere else.

@@ -16,6 +16,9 @@ func Undone(e store.Environment, op store.Operation, before *store.Earlier) stor
 		e.Failed = &store.Failure{Operation: op.ID, At: op.Updated, Reason: ReasonOf(op)}
 	case before != nil && (cancelled || kinds[op.Kind].undo):
 		e.Spec, e.Want = before.Spec, before.Want
+		if before.Walls != nil {
+			e.Restore(*before.Walls)
+		}
 	}
 	if op.Kind == "env.start" && e.Failed != nil {
 		again := *e.Failed

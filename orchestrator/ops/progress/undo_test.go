@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
 )
@@ -49,6 +50,47 @@ func TestUndone(t *testing.T) {
 			t.Errorf("%s, %s: %s with %d nodes, failed %v; want %s with %d, %v", c.kind, c.name, got.Want, got.Spec.Layers[0].Nodes,
 				got.Failed, c.want, c.nodes, c.failed)
 		}
+	}
+}
+
+// An edit that is undone brings the firewalls of layers back if it changed them; else those that somebody set meanwhile stay, and a node's
+// own in any case.
+func TestUndoneFirewall(t *testing.T) {
+	rule := func(name string) []firewall.PacketRule { return []firewall.PacketRule{{Name: name}} }
+	spec := func(layers ...operator.LayerSpec) operator.EnvironmentSpec {
+		return operator.EnvironmentSpec{Layers: layers}
+	}
+	e := store.Environment{}
+	e.Declare(spec(operator.LayerSpec{Name: "cp", Firewall: rule("a")}, operator.LayerSpec{Name: "bl"}))
+	e.SetRules("cp", 1, rule("own"))
+	failed := store.Operation{Operation: operator.Operation{Kind: Edit, State: operator.OpFailed}}
+	for _, c := range []struct {
+		name string
+		want operator.EnvironmentSpec
+		back string // the rule of layer cp in the end, where "b" was set by hand after the edit
+	}{
+		{"others", spec(operator.LayerSpec{Name: "cp", Firewall: rule("c")}, operator.LayerSpec{Name: "bl", Firewall: rule("d")}), "a"},
+		{"none", spec(operator.LayerSpec{Name: "cp"}), "a"},
+		{"the layer goes", spec(operator.LayerSpec{Name: "bl"}), "a"},
+		{"the same", spec(operator.LayerSpec{Name: "cp", Firewall: rule("a"), Nodes: 2}, operator.LayerSpec{Name: "bl"}), "b"},
+	} {
+		is, before := e, &store.Earlier{Spec: e.Spec}
+		before.Walls = is.Declare(c.want)
+		for i, l := range c.want.Layers {
+			if got := is.Declared().Layers[i].Firewall; !slices.EqualFunc(got, l.Firewall, func(a, b firewall.PacketRule) bool {
+				return a.Name == b.Name
+			}) || is.Spec.Layers[i].Firewall != nil {
+				t.Errorf("%s: layer %s has %v, want %v", c.name, l.Name, got, l.Firewall)
+			}
+		}
+		is.SetRules("cp", 0, rule("b"))
+		got := Undone(is, failed, before)
+		if r := got.Rules("cp", 0); len(r) != 1 || r[0].Name != c.back || got.Rules("bl", 0) != nil || len(got.Rules("cp", 1)) != 1 {
+			t.Errorf("%s: undone to %+v", c.name, got.Walls)
+		}
+	}
+	if len(e.Rules("cp", 0)) != 1 || e.Rules("cp", 0)[0].Name != "a" {
+		t.Errorf("the record that was changed a copy of: %+v", e.Walls)
 	}
 }
 

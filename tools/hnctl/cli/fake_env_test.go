@@ -80,6 +80,10 @@ func (f *fake) environments(mux *http.ServeMux) {
 		case s.Layers[0].Nodes == 1 && q.Get("remove_data") != "true":
 			refuse(w, operator.Conflict, "layers[0].nodes", "node 101 of layer cp would go, with the data of its 1 volumes",
 				"keep the node, or say that its data may go: --remove-data")
+		case q.Get("dry_run") == "true" && there && len(s.Layers[0].Firewall) > 0:
+			step := operator.EditStep{Kind: operator.EditChange, Layer: "cp", Outage: operator.OutageNone,
+				Fields: []string{"/layers/0/firewall"}, Detail: "rules of layer cp: 1 added (" + s.Layers[0].Firewall[0].Name + ")"}
+			reply(w, 200, operator.Accepted{Edit: &operator.EditPlan{Steps: []operator.EditStep{step}}})
 		case q.Get("dry_run") == "true" && there:
 			step := operator.EditStep{Kind: operator.EditResize, Layer: "cp", Node: 1, CTID: 100, Outage: operator.OutageNone,
 				Fields: []string{"/layers/0/cloudlets"}, Detail: "cloudlets 1/4 → 2/8"}

@@ -2,6 +2,7 @@ package env
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -82,11 +83,14 @@ func showEdit(a *app.App, name string, plan *operator.EditPlan) error {
 	return a.Show(plan, name, func(t *app.Table) {
 		t.Head("LAYER", "NODE", "CTID", "WHAT", "OUTAGE", "DETAIL", "FIELD")
 		for _, s := range plan.Steps {
-			id := "new"
-			if s.CTID != 0 {
+			node, id := strconv.Itoa(s.Node), "new"
+			switch {
+			case s.Node == 0:
+				node, id = "all", ""
+			case s.CTID != 0:
 				id = s.CTID.String()
 			}
-			t.Row(s.Layer, s.Node, id, s.Kind, s.Outage, s.Detail, strings.Join(s.Fields, " "))
+			t.Row(s.Layer, node, id, s.Kind, s.Outage, s.Detail, strings.Join(s.Fields, " "))
 		}
 	})
 }
