@@ -182,7 +182,7 @@ func TestActing(t *testing.T) {
 // ofAsker are the operations about who asks.
 var ofAsker = map[string]bool{"listSessions": true, "endSession": true, "endSessions": true, "getSelf": true, "changeSelf": true,
 	"changePassword": true, "beginSecondFactor": true, "confirmSecondFactor": true, "endSecondFactor": true, "renewRecoveryCodes": true,
-	"endIdentity": true}
+	"endIdentity": true, "listPasskeys": true, "renamePasskey": true, "removePasskey": true}
 
 // described are the descriptions of all operations of the API, by id.
 func (c *cluster) described() map[string]string {

@@ -41,6 +41,7 @@ import (
 	"hardnode.dev/orchestrator/metrics"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/panel"
+	"hardnode.dev/orchestrator/passkeys"
 	"hardnode.dev/orchestrator/pxe"
 	"hardnode.dev/orchestrator/releases"
 	"hardnode.dev/orchestrator/rollouts"
@@ -92,6 +93,7 @@ type orchestrator struct {
 	shares    *shares.Desk
 	mail      *mail.Desk
 	idp       *idp.Desk
+	passkeys  *passkeys.Desk
 	ops       *ops.Ops
 	domains   *domains.Desk
 	certify   *certify.Desk
@@ -181,6 +183,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
 	o.idp = &idp.Desk{Store: o.store, Keys: certs.Sealer(s.Authority.Secret("identity provider")), Now: time.Now, Log: c.log}
+	o.passkeys = &passkeys.Desk{Store: o.store, Cluster: s.Name, Now: time.Now, Log: c.log}
 	o.mail = &mail.Desk{Store: o.store, Keys: certs.Sealer(s.Authority.Secret("mail of the cluster")), Cluster: s.Name, Now: time.Now,
 		Log: c.log}
 	o.certify.Notice, o.ops.Notice = o.notice, o.notice
@@ -222,6 +225,9 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		SignIn: func(ctx context.Context, in oidc.OidcSignIn, from string) (user.SignedIn, error) {
 			return o.api.SignInOIDC(ctx, in, from, "panel")
 		}}
+	o.panel.Passkeys = panel.Passkeys{Origin: o.passkeys.Origin, Ask: o.passkeys.BeginSignIn, Answer: o.passkeys.FinishSignIn,
+		SignIn: o.api.SignInPasskey, List: o.users.Passkeys, Prove: o.api.ProvePasskey, Make: o.passkeys.BeginAdd,
+		Made: o.passkeys.FinishAdd, Add: o.api.AddPasskey, Rename: o.api.RenamePasskey, Remove: o.api.RemovePasskey}
 	o.api.Errors = o.license.Errors.Waiting
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
 	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Serves: netboot.Serves,

@@ -25,11 +25,17 @@ func (c *cluster) visitor() *visitor { return &visitor{c, map[string]*http.Cooki
 
 func (v *visitor) ask(method, path string, form url.Values, header ...string) (status int, to, body string) {
 	v.c.t.Helper()
-	req, err := http.NewRequest(method, "https://"+v.c.api+path, strings.NewReader(form.Encode()))
-	must(v.c.t, err)
 	if form != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		header = append(header, "Content-Type", "application/x-www-form-urlencoded")
 	}
+	return v.send(method, path, form.Encode(), header...)
+}
+
+// send is ask, with a body of any kind.
+func (v *visitor) send(method, path, content string, header ...string) (status int, to, body string) {
+	v.c.t.Helper()
+	req, err := http.NewRequest(method, "https://"+v.c.api+path, strings.NewReader(content))
+	must(v.c.t, err)
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}

@@ -181,6 +181,9 @@ func leave(tx *store.Tx, key string, name wire.Account) {
 		for i := range store.IdentityOf.Of(tx.View(), u.ID) {
 			store.Identities.Delete(tx, store.IdentityKey(i.Issuer, i.Subject))
 		}
+		for p := range store.PasskeysOf.Of(tx.View(), u.ID) {
+			store.Passkeys.Delete(tx, store.PasskeyKey(p.Credential))
+		}
 		store.Users.Delete(tx, key)
 		return
 	}

@@ -399,6 +399,7 @@ func (s *Server) operations() {
 	s.acmeOperations()
 	s.dnsOperations()
 	s.oidcOperations()
+	s.passkeyOperations()
 	s.userOperations()
 	s.serviceOperations()
 	s.linkOperations()
@@ -424,7 +425,7 @@ var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateG
 	"createUser": true, "deleteUser": true, "signInAs": true, "resetSecondFactor": true, "endUserSessions": true,
 	"getMail": true, "setMail": true, "removeMail": true, "testMail": true, "listMails": true,
 	"getAcme": true, "setAcme": true, "removeAcme": true,
-	"getOidc": true, "setOidc": true, "removeOidc": true, "resetIdentity": true,
+	"getOidc": true, "setOidc": true, "removeOidc": true, "resetIdentity": true, "resetPasskeys": true,
 	"getDns": true, "setDns": true, "removeDns": true, "checkDns": true,
 	"planRollout": true, "startRollout": true, "listRollouts": true, "getRollout": true, "reportRollout": true, "pauseRollout": true,
 	"resumeRollout": true, "abortRollout": true}

@@ -60,10 +60,10 @@ func (s *Server) ProveUser(ctx context.Context, w authz.Who, password, code secr
 // ownWish is nil when it is a user who asks, and not somebody who acts as them.
 func ownWish(w authz.Who) error {
 	c := caller{Who: w}
-	if p := person(c, "user/identity"); p != nil {
+	if p := person(c, "user"); p != nil {
 		return p
 	}
-	if p := themselves(c, "endIdentity", "user/identity"); p != nil {
+	if p := themselves(c, "endIdentity", "user"); p != nil {
 		return p
 	}
 	return nil

@@ -57,7 +57,7 @@ func (s *Server) userOperations() {
 // ofPeople are the operations on who asks: they are for users, not for tokens.
 var ofPeople = map[string]bool{"listSessions": true, "endSession": true, "endSessions": true, "getSelf": true, "changeSelf": true,
 	"changePassword": true, "beginSecondFactor": true, "confirmSecondFactor": true, "endSecondFactor": true,
-	"renewRecoveryCodes": true, "endIdentity": true}
+	"renewRecoveryCodes": true, "endIdentity": true, "listPasskeys": true, "renamePasskey": true, "removePasskey": true}
 
 // byActing are those of them that are asked by who acts as a user: who they are, and the end of it.
 var byActing = map[string]bool{"getSelf": true, "endSession": true}

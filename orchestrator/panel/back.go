@@ -26,7 +26,7 @@ func back(raw string) string {
 		return front
 	}
 	first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, front), "/")
-	if slices.Contains([]string{"login", "logout", "assets", "link", "forgot", "signup", "oidc"}, first) {
+	if slices.Contains([]string{"login", "logout", "assets", "link", "forgot", "signup", "oidc", "passkey"}, first) {
 		return front
 	}
 	return (&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}).String()

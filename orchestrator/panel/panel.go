@@ -3,7 +3,7 @@
 // Owns: the shell (frame, live part, sign-in, session cookie) and the pages in it: one file and one templ a page; parts.templ is what
 // several show.
 // In: the world; a token, or a mail address, a password and a code, typed into the form; the secret of a link that somebody was sent; who
-// comes back from the identity provider.
+// comes back from the identity provider; whose passkey signed.
 // Out: HTML under a content security policy that allows no inline script or style; the part of a page that changes, on its own, for live
 // updates.
 // Never: changes anything but who is signed in and how, and what links are good for, keeps a token's or a password's text, or loads
@@ -56,7 +56,10 @@ type Panel struct {
 
 	Links Links
 	OIDC  OIDC
-	Self  func(authz.Who) (user.User, error) // who is signed in
+
+	Passkeys Passkeys
+
+	Self func(authz.Who) (user.User, error) // who is signed in
 
 	born sync.Once
 	name string // of this life of the orchestrator, made when it is first asked for
@@ -166,7 +169,8 @@ func (p *Panel) live(w http.ResponseWriter, r *http.Request, pg page, main templ
 }
 
 var types = map[string]string{"panel.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8",
-	"logo.svg": "image/svg+xml"}
+	"passkey.js": "text/javascript; charset=utf-8",
+	"logo.svg":   "image/svg+xml"}
 
 func (p *Panel) asset(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("file")

@@ -246,7 +246,7 @@ func (p *Panel) loginUser(w http.ResponseWriter, r *http.Request, mail, to strin
 
 // loginPage is the sign-in page, with all ways to sign in that there are.
 func (p *Panel) loginPage(s signIn) templ.Component {
-	s.Group, s.Provider = p.openGroup(), p.provider()
+	s.Group, s.Provider, s.PasskeysAt = p.openGroup(), p.provider(), p.passkeysAt()
 	return loginPage(s)
 }
 

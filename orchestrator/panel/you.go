@@ -9,13 +9,17 @@ import (
 	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/idp"
+	"hardnode.dev/orchestrator/passkeys"
 )
 
 // youForm is the page of who is signed in, about themselves.
 type youForm struct {
 	User     user.User
 	Provider string // of identities, "" while there is none
+	Passkeys []user.Passkey
 	Refused  string // why the last try did not work
+
+	PasskeysAt string // where they are made, "" while they are nowhere
 }
 
 func (p *Panel) you(mux *http.ServeMux) {
@@ -37,12 +41,18 @@ func (p *Panel) you(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc("POST /panel/you/unbind", p.person(func(w http.ResponseWriter, r *http.Request, who authz.Who) {
 		e := user.EndIdentity{Password: secret.Text(r.PostFormValue("password")), Code: codeOf(r)}
-		if err := p.OIDC.End(r.Context(), who, e, r.RemoteAddr); err != nil {
-			p.youPage(w, r, who, err)
-			return
-		}
-		http.Redirect(w, r, "/panel/you", http.StatusSeeOther)
+		p.youDone(w, r, who, p.OIDC.End(r.Context(), who, e, r.RemoteAddr))
 	}))
+	p.passkeys(mux)
+}
+
+// youDone shows the page anew, once what was asked for is done, or why it is not.
+func (p *Panel) youDone(w http.ResponseWriter, r *http.Request, who authz.Who, err error) {
+	if err != nil {
+		p.youPage(w, r, who, err)
+		return
+	}
+	http.Redirect(w, r, "/panel/you", http.StatusSeeOther)
 }
 
 func codeOf(r *http.Request) secret.Text {
@@ -52,7 +62,7 @@ func codeOf(r *http.Request) secret.Text {
 // person lets only a user in who is signed in, themselves.
 func (p *Panel) person(f func(http.ResponseWriter, *http.Request, authz.Who)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, 8192)
+		r.Body = http.MaxBytesReader(w, r.Body, passkeys.MaxAnswer)
 		who, _ := p.who(r)
 		switch {
 		case who.ID == "" && fromElsewhere(r):
@@ -69,7 +79,7 @@ func (p *Panel) person(f func(http.ResponseWriter, *http.Request, authz.Who)) ht
 
 // youPage shows who is signed in, and why what they asked for did not work.
 func (p *Panel) youPage(w http.ResponseWriter, r *http.Request, who authz.Who, err error) {
-	f, status := youForm{Provider: p.provider()}, http.StatusOK
+	f, status := youForm{Provider: p.provider(), Passkeys: p.Passkeys.List(who), PasskeysAt: p.passkeysAt()}, http.StatusOK
 	if err != nil {
 		problem := operator.AsProblem(err)
 		if status = problem.Status; problem.RetryAfter() != "" {

@@ -27,6 +27,7 @@ func TestGolden(t *testing.T) {
 		"share":  golden.Kept[Share],
 		"acting": golden.Kept[Acting],
 		"oidc":   golden.Kept[OIDC], "identity": golden.Kept[Identity],
+		"passkey": golden.Kept[Passkey],
 	}
 	for kind := range decoders {
 		check := checks[kind]

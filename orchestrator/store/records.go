@@ -54,6 +54,7 @@ var (
 	Sessions   = table[Session]("session")           // users; by hash
 	Actings    = table[Acting]("acting")             // users; by hash
 	Identities = table[Identity]("identity")         // users (accounts: they go with theirs); by IdentityKey
+	Passkeys   = table[Passkey]("passkey")           // users (accounts: they go with theirs); by PasskeyKey
 	Links      = table[Link]("link")                 // users (accounts: they go with theirs); by Link.Key
 	Shares     = table[Share]("share")               // shares (accounts: they go with theirs); by ShareKey
 
@@ -71,6 +72,7 @@ var (
 	SessionsOf = index(Sessions, func(s *Session) string { return s.User })                // by the user's id
 	ActingOf   = index(Actings, func(a *Acting) string { return a.User })                  // by the user's id
 	IdentityOf = index(Identities, func(i *Identity) string { return i.User })             // by the user's id: one
+	PasskeysOf = index(Passkeys, func(p *Passkey) string { return p.User })                // by the user's id
 	LinksBy    = index(Links, func(l *Link) string { return l.Hash })                      // by the hash of the secret: one
 	TokensOf   = index(Tokens, func(t *Token) string { return t.user() })                  // by the id of whom they end with; ""
 	TokensIn   = index(Tokens, func(t *Token) string { return string(t.Account.Owner()) }) // by account

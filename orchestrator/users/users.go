@@ -150,6 +150,9 @@ func (d *Desk) shown(v *store.View, caller wire.Account, u store.User) user.User
 	for i := range store.IdentityOf.Of(v, u.ID) {
 		out.Identity = &user.Identity{Issuer: i.Issuer, Mail: i.Mail, Since: i.Since}
 	}
+	for range store.PasskeysOf.Of(v, u.ID) {
+		out.Passkeys++
+	}
 	for s := range store.SessionsOf.Of(v, u.ID) {
 		if caller.Sees(s.Account) && d.Now().Before(s.Ends(d.Tokens.LastUse(&s))) {
 			out.Sessions++
@@ -368,6 +371,7 @@ func (d *Desk) Delete(ctx context.Context, who string) (ended []store.Token, err
 		ended = authz.EndTokens(tx, u.ID, "", d.now())
 		endLinks(tx, u.Mail, "")
 		unbind(tx, u.ID)
+		endPasskeys(tx, u.ID)
 		store.Users.Delete(tx, store.UserKey(u.Mail))
 		return nil
 	})

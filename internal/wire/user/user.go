@@ -61,6 +61,7 @@ type User struct {
 	SecondFactor bool         `json:"secondFactor" doc:"Signing in takes a code beside the password"`
 	Recovery     int          `json:"recoveryCodes,omitempty" doc:"How many recovery codes are left"`
 	Identity     *Identity    `json:"identity,omitempty" doc:"Whom the identity provider knows them as; left out: they don't sign in with it"`
+	Passkeys     int          `json:"passkeys,omitempty" doc:"How many they may sign in with, in place of their password and code"`
 	Sessions     int          `json:"sessions" doc:"How many are open"`
 	Last         time.Time    `json:"lastSignIn,omitzero"`
 	Created      time.Time    `json:"created"`

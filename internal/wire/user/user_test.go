@@ -28,6 +28,9 @@ func TestGolden(t *testing.T) {
 	golden.Wire[PasswordReset](t, "reset")
 	golden.Wire[Service](t, "service")
 	golden.Wire[NewService](t, "newservice")
+	golden.Wire[Passkey](t, "passkey")
+	golden.Wire[RenamePasskey](t, "renamepasskey")
+	golden.Wire[RemovePasskey](t, "removepasskey")
 }
 
 func TestMail(t *testing.T) {
