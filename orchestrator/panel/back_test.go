@@ -16,6 +16,7 @@ func TestBack(t *testing.T) {
 		"JavaScript:alert(1)//panel/", "data:text/html,x", "/panel/../api/v1/hosts", "/panel/%2e%2e/api", "/panel/./x", "/panel/x/..",
 		"/panel/a\r\nSet-Cookie: x=y", "/panel/%0d%0aLocation:%20x", "/panel/\t/evil.test", "/\t/evil.test", " /panel/", "/panel/ x",
 		"/panel/\x00", "/panel/%00", "/panel/%ff", "/panel/\u0085x", "http:/panel/", "http:panel/", "//panel/", "/panel/login",
+		"/panel/passkey/ask",
 		"/panel/login?to=/panel/login", "/panel/logout", "/panel/assets/panel.css", "/panel/%zz", "/panel/x?y=//evil.test",
 		"/panel/" + string(make([]byte, 2000)), "user@evil.test/panel/", "//user@evil.test/panel/", "?/panel/", "#/panel/", ":/panel/",
 	} {

@@ -46,6 +46,7 @@ func commands(a *app.App) []*cobra.Command {
 		user.Sessions(a),
 		user.Factors(a),
 		user.Identities(a),
+		user.Passkeys(a),
 		jls.Group(a),
 		media.Group(a),
 		contexts.Group(a),

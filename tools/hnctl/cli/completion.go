@@ -42,7 +42,7 @@ var ofArgument = map[string]completer{
 	"ENV": envNames, "TRASHED": trashNames,
 	"NODE": nodeNames, "HOST": hostNames, "OPERATION": operationIDs, "CONTEXT": contextNames, "TEMPLATE": templateNames,
 	"SHARED": sharedNames, "TOKEN": tokenIDs, "SERVICE": serviceNames,
-	"USER": userNames, "SESSION": sessionIDs, "ROLE": fixed("owner", "developer", "viewer"),
+	"USER": userNames, "SESSION": sessionIDs, "PASSKEY": passkeyIDs, "ROLE": fixed("owner", "developer", "viewer"),
 	"ACCOUNT": accountNames, "GROUP": groupNames,
 	"CODE": waitingCodes, "PART": layerNames,
 	"RELEASE": releaseNames, "ROLLOUT": rolloutIDs,
@@ -254,6 +254,10 @@ func sessionIDs(ctx context.Context, a *app.App) []string {
 	return listed("/sessions", func(s user.UserSession) []string {
 		return []string{describe(s.ID, s.Kind+" from "+s.From)}
 	})(ctx, a)
+}
+
+func passkeyIDs(ctx context.Context, a *app.App) []string {
+	return listed("/user/passkeys", func(p user.Passkey) []string { return []string{describe(p.ID, p.Name)} })(ctx, a)
 }
 
 func accountNames(ctx context.Context, a *app.App) []string {

@@ -398,6 +398,7 @@ func (f *fake) handler() http.Handler {
 	f.shares(mux)
 	f.mails(mux)
 	f.providers(mux)
+	f.passkeys(mux)
 	f.acmes(mux)
 	f.names(mux)
 	f.disks(mux)

@@ -84,6 +84,9 @@ func told(a *app.App, u user.User) error {
 		if i := u.Identity; i != nil {
 			t.Fields("signs in with", i.Issuer, "known there as", i.Mail, "since", app.Stamp(i.Since))
 		}
+		if u.Passkeys > 0 {
+			t.Fields("passkeys", u.Passkeys)
+		}
 		if x := u.Acting; x != nil {
 			t.Fields("acted as by", x.By, "reason", x.Reason, "until", app.Stamp(x.Until))
 		}
