@@ -63,13 +63,18 @@ func busyHosts(s story) {
 	s.sameNodes(hello, s.settled("hello"))
 	after := s.settled("busy")
 	s.sameNodes(busy, after)
-	for _, h := range hosts {
-		times, got := overcommit(h, busy.Nodes, after.Nodes)
-		s.figure("%s had %.1f times as much to do as it has CPU (%d × %d MHz); it gave %.0f s of CPU time meanwhile", h.Name, times, h.CPUs,
-			h.MHz, got)
-		if least := soak(busyTimes/slack, busyTimes); times < least {
-			s.Errorf("%s had %.1f times as much to do as it has CPU, want %.1f at least", h.Name, times, least)
-		}
+	for _, h := range hosts { // what was reported last may be of the containers' first seconds: the next report that is whole says more
+		least := soak(busyTimes/slack, busyTimes)
+		s.until(fmt.Sprintf("%s had %.1f times as much to do as it has CPU", h.Name, least), func() bool {
+			times, got := overcommit(h, busy.Nodes, after.Nodes)
+			if times < least {
+				after = s.settled("busy")
+				return false
+			}
+			s.figure("%s had %.1f times as much to do as it has CPU (%d × %d MHz); it gave %.0f s of CPU time meanwhile", h.Name, times,
+				h.CPUs, h.MHz, got)
+			return true
+		})
 	}
 	if now := s.replacements(); len(now) != len(ops) {
 		s.Errorf("nodes were replaced: %q, before %q", now, ops)
