@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"hardnode.dev/internal/wire"
@@ -44,7 +45,14 @@ func planned(v *store.View, e store.Environment, want operator.EnvironmentSpec, 
 func inputOf(v *store.View, e store.Environment, want operator.EnvironmentSpec, r Edit) (edit.Input, *operator.Problem) {
 	in := edit.Input{Account: e.Account, Have: e.Declared(), Want: carried(e.Spec, want), Templates: templatesOf(v),
 		RemoveData: r.RemoveData}
-	for n := range store.NodesOf.Of(v, string(e.Spec.Name)) {
+	nodes := slices.Collect(store.NodesOf.Of(v, string(e.Spec.Name)))
+	done := isDone(v, e)
+	for i, n := range nodes {
+		if l := layerOf(e, n.Layer); l != nil && isMade(n, *l, done) {
+			nodes[i] = edit.Settled(n, time.Time{}) // until when it can be undone is nothing to a plan
+		}
+	}
+	for _, n := range nodes {
 		of := layerOf(e, n.Layer)
 		if n.Made != nil {
 			of = &n.Made.Spec
@@ -56,7 +64,7 @@ func inputOf(v *store.View, e store.Environment, want operator.EnvironmentSpec, 
 			return in, operator.NewProblem(operator.Conflict, "nodes/"+n.CTID.String(),
 				"it moves to another host", "wait for it: hnctl op watch "+string(n.Moving.Operation))
 		}
-		in.Nodes = append(in.Nodes, edit.Of(n, *of, store.NodesOf.Of(v, string(e.Spec.Name))))
+		in.Nodes = append(in.Nodes, edit.Of(n, *of, slices.Values(nodes)))
 	}
 	switch {
 	case r.Redeploy != nil:
@@ -65,6 +73,18 @@ func inputOf(v *store.View, e store.Environment, want operator.EnvironmentSpec, 
 		return in, undo(&in, *r.Undo)
 	}
 	return in, Peers(v, e.Account, in.Have, in.Want)
+}
+
+// isDone tells whether an environment's last operation is done.
+func isDone(v *store.View, e store.Environment) bool {
+	last, known := store.Operations.Get(v, string(e.Operation))
+	return known && last.State == operator.OpDone
+}
+
+// isMade tells whether a node is what the last edit, which is done, made of it, though nobody has settled that yet: that comes with the
+// next look at it, and what is asked before then must not see it otherwise.
+func isMade(n store.Node, layer operator.LayerSpec, done bool) bool {
+	return done && n.Made != nil && edit.Same(n.Made.Spec, layer)
 }
 
 // Peers says which rules of a wanted spec name environments that its account has not.
@@ -122,12 +142,11 @@ func edits(tx *store.Tx, e store.Environment, r Request, now time.Time) (linked 
 	if p := roomFor(tx, kept, r.Edit.Memory); p != nil {
 		return linked, p
 	}
-	last, known := store.Operations.Read(tx, string(e.Operation))
-	done := known && last.State == operator.OpDone
+	done := isDone(tx.View(), e)
 	for n := range store.NodesOf.Of(tx.View(), string(e.Spec.Name)) {
 		rec, there := store.Nodes.Read(tx, n.CTID.String())
-		if l := layerOf(e, n.Layer); there && !rec.Gone && l != nil && (rec.Made == nil || done && edit.Same(rec.Made.Spec, *l)) {
-			if rec.Made != nil { // the edit before is done: undoing this one brings back what that made
+		if l := layerOf(e, n.Layer); there && !rec.Gone && l != nil && (rec.Made == nil || isMade(rec, *l, done)) {
+			if rec.Made != nil { // undoing this edit brings back what the one before made
 				rec = edit.Settled(rec, now)
 			}
 			rec.Made = &store.Made{Spec: *l}
