@@ -46,7 +46,8 @@ func TestUndoRightAfter(t *testing.T) {
 			}
 			store.Operations.Put(tx, "op-redeploy", op)
 			store.Envs.Put(tx, "hello", e)
-			made := &store.Made{Spec: is, At: t0, Before: &store.Before{Spec: was, Cloudlets: before.Cloudlets, Container: before.Container}}
+			made := &store.Made{Spec: is, At: t0,
+				Before: &store.Before{Spec: was, Cloudlets: before.Cloudlets, Container: before.Container}}
 			store.Nodes.Put(tx, "100", store.Node{CTID: 100, Env: "hello", Layer: "cp", Cloudlets: n.Cloudlets, Container: n.Container,
 				Made: made})
 			return nil
