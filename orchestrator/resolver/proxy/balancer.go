@@ -68,8 +68,15 @@ func (b *balancer) round(req *http.Request, sent *body, site *sites.Site) (resp 
 		if node == nil {
 			break
 		}
-		if err := b.enter(req.Context(), site, node); err != nil {
-			return nil, false, err
+		switch held := b.enter(req.Context(), site, node, node == exchangeOf(req).stuck); held {
+		case nil:
+		case errElsewhere:
+			continue
+		case errHeld: // no other was up all the time: one that is said to be down may have come back
+			tried, err = append(tried, node), held
+			continue
+		default:
+			return nil, false, held
 		}
 		tried = append(tried, node)
 		if len(tried) > 1 {
@@ -88,17 +95,25 @@ func (b *balancer) round(req *http.Request, sent *body, site *sites.Site) (resp 
 	return nil, true, err
 }
 
-// errHeld: the node moves to another host, and does not answer yet, or too many wait for it.
-var errHeld = errors.New("the node moves to another host, and does not answer there yet")
+// What becomes of a request that waits for a node: the node does not answer when its hold ends, too many wait for it, or another node serves.
+var (
+	errHeld      = errors.New("the node moves to another host, and does not answer there yet")
+	errCrowd     = fmt.Errorf("%w; too many requests wait for it", errHeld)
+	errElsewhere = errors.New("another node is up by now")
+)
 
-// enter counts a request among those that are under way to a node, once that is not held.
-func (b *balancer) enter(ctx context.Context, site *sites.Site, node *sites.Backend) error {
+// lookAgain is how often a request that waits for a node looks whether another one is up by now.
+const lookAgain = 100 * time.Millisecond
+
+// enter counts a request among those that are under way to a node, once that is not held. One that stays waits for that node whatever
+// others do.
+func (b *balancer) enter(ctx context.Context, site *sites.Site, node *sites.Backend, stays bool) error {
 	node.Enter() // first: who holds the node either counts the request or is seen by it
 	if _, _, held := node.Held(time.Now()); !held {
 		return nil
 	}
 	node.Leave()
-	if err := b.wait(ctx, site, node); err != nil {
+	if err := b.wait(ctx, site, node, stays); err != nil {
 		return err
 	}
 	node.Enter()
@@ -106,24 +121,32 @@ func (b *balancer) enter(ctx context.Context, site *sites.Site, node *sites.Back
 }
 
 // wait has a request wait for a node that is held.
-func (b *balancer) wait(ctx context.Context, site *sites.Site, node *sites.Backend) error {
+func (b *balancer) wait(ctx context.Context, site *sites.Site, node *sites.Backend, stays bool) error {
 	over, left, held := node.Held(time.Now())
 	if !held {
 		return nil
 	}
 	if !site.Wait(maxHeld) {
-		return errHeld
+		return errCrowd
 	}
 	defer site.Done()
-	t := time.NewTimer(left)
-	defer t.Stop()
-	select {
-	case <-over:
-		return nil
-	case <-t.C:
-		return errHeld
-	case <-ctx.Done():
-		return ctx.Err()
+	end := time.NewTimer(left)
+	defer end.Stop()
+	look := time.NewTicker(lookAgain)
+	defer look.Stop()
+	for {
+		select {
+		case <-over:
+			return nil
+		case <-end.C:
+			return errHeld
+		case <-ctx.Done():
+			return ctx.Err()
+		case now := <-look.C:
+			if !stays && site.FreeBeside(node, now) {
+				return errElsewhere
+			}
+		}
 	}
 }
 

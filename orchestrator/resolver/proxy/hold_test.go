@@ -65,6 +65,43 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+// TestHeldBesideDown: a request that waits for a node that is held goes to another one as soon as that is up, and when the hold has ended
+// with none up, to one that is said to be down.
+func TestHeldBesideDown(t *testing.T) {
+	for name, comes := range map[string]bool{"the other comes up": true, "the hold ends": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			held := node(t, "held", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "held") })
+			other := node(t, "other", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "other") })
+			s, _, book := front(t, addr(held), addr(other))
+			r := document(1, addr(held), addr(other))
+			r.Sites[0].Backends[0].Held = true
+			site := book.Replace(r).Lookup("a.test")
+			site.Backends[1].SetUp(false)
+			answer := make(chan string, 1)
+			go func() {
+				req, _ := http.NewRequest(http.MethodPost, s.URL, http.NoBody)
+				req.Host = "a.test"
+				resp, err := s.Client().Do(req)
+				if err != nil {
+					answer <- err.Error()
+					return
+				}
+				defer resp.Body.Close()
+				body, _ := io.ReadAll(resp.Body)
+				answer <- string(body)
+			}()
+			waits(t, site)
+			if comes {
+				site.Backends[1].SetUp(true)
+			}
+			if got := <-answer; got != "other" {
+				t.Errorf("it was answered %q, want it from the other node", got)
+			}
+		})
+	}
+}
+
 // TestMoved: what was sent to the host that a node has left is sent again where it is now if that can be done, and is at its end if not;
 // meanwhile it is said how many requests are under way.
 func TestMoved(t *testing.T) {

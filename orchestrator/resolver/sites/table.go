@@ -8,6 +8,7 @@ package sites
 
 import (
 	"crypto/tls"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -170,6 +171,14 @@ func (s *Site) UpBeside(b *Backend) bool {
 		}
 	}
 	return false
+}
+
+// FreeBeside tells whether another backend than b is up and not held.
+func (s *Site) FreeBeside(b *Backend, now time.Time) bool {
+	return slices.ContainsFunc(s.Backends, func(x *Backend) bool {
+		_, _, held := x.Held(now)
+		return x != b && x.Up() && !held
+	})
 }
 
 // Wait counts one more request that waits for a node, if no more than limit then wait. Each Wait that was granted ends with Done.
