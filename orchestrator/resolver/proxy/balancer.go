@@ -95,7 +95,8 @@ func (b *balancer) round(req *http.Request, sent *body, site *sites.Site) (resp 
 	return nil, true, err
 }
 
-// What becomes of a request that waits for a node: the node does not answer when its hold ends, too many wait for it, or another node serves.
+// What becomes of a request that waits for a node: the node does not answer when its hold ends, too many wait for it, or another node
+// serves.
 var (
 	errHeld      = errors.New("the node moves to another host, and does not answer there yet")
 	errCrowd     = fmt.Errorf("%w; too many requests wait for it", errHeld)
