@@ -34,24 +34,35 @@ func (s Setting) memory() (bytes int64, ok bool) {
 }
 
 // Fit is what of a list can be written for a container that uses so many bytes, so that no limit kills: a memory.max below the use is left
-// out. Then memory.high is the use: below it the kernel holds up each process, JEM too, by which the servers come to use less. So it is
-// where more tells that reclaim was stopped while it still found something, for the kernel would go on until it is met, however long that
-// takes. waits is nil when all is written as wanted.
+// out. Then memory.high is above the use, by some room: at the use or below, the kernel holds up each process that needs a page, and takes
+// the pages that programs run from, JEM too, by which the servers come to use less. Where more tells that reclaim was stopped while it still
+// found something, memory.high is the use: the kernel would go on until it is met, however long that takes. waits is nil when all is
+// written as wanted.
 func Fit(list []Setting, use int64, more bool) (now []Setting, waits error) {
-	raised := more
+	high := int64(0)
+	if more {
+		high = use
+	}
 	now = slices.DeleteFunc(slices.Clone(list), func(s Setting) bool {
 		n, ok := s.memory()
 		short := ok && n < use && (s.File == "memory.max" || more)
 		if short {
 			waits = Waits{Uses: use, Wanted: n}
 		}
-		raised = raised || short && s.File == "memory.max"
-		return short && s.File == "memory.max"
+		if short && s.File == "memory.max" {
+			high = use + room(use)
+			return true
+		}
+		return false
 	})
 	for i, s := range now {
-		if n, ok := s.memory(); ok && n < use && raised {
-			now[i].Value = strconv.FormatInt(use, 10)
+		if n, ok := s.memory(); ok && n < use && n < high {
+			now[i].Value = strconv.FormatInt(high, 10)
 		}
 	}
 	return now, waits
 }
+
+// room is what a container has beyond its use while it waits for a smaller limit: enough for JEM and what it calls, and for the pages that
+// the servers run from.
+func room(use int64) int64 { return max(32<<20, use/8) }

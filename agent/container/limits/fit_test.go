@@ -23,10 +23,12 @@ func TestFit(t *testing.T) {
 	}{
 		{"it uses less", 50 * mib, false, "62914560", "67108864", ""},
 		{"between the two", 62 * mib, false, "62914560", "67108864", ""},
-		{"nothing can be reclaimed", 100 * mib, false, "104857600", "",
+		{"nothing can be reclaimed", 100 * mib, false, "138412032", "",
 			"memory waits: it uses 100 MiB, and shall have 64 MiB at most; free memory in it, or restart it"},
-		{"not all is reclaimed yet", 100 * mib, true, "104857600", "",
+		{"not all is reclaimed yet", 100 * mib, true, "138412032", "",
 			"memory waits: it uses 100 MiB, and shall have 64 MiB at most; free memory in it, or restart it"},
+		{"a large one", 800 * mib, false, "943718400", "",
+			"memory waits: it uses 800 MiB, and shall have 64 MiB at most; free memory in it, or restart it"},
 		{"nearly", 62 * mib, true, "65011712", "67108864",
 			"memory waits: it uses 62 MiB, and shall have 60 MiB at most; free memory in it, or restart it"},
 	} {
