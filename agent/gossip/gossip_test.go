@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -140,21 +140,17 @@ func (m *member) peer() host.Peer {
 	return host.Peer{ID: m.id, Identity: m.key.Public().(ed25519.PublicKey), Underlay: m.addr}
 }
 
-func freePort(t *testing.T) int {
+// ownPort is a port that members on several addresses listen on, some of them again.
+func ownPort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return int(netip.MustParseAddrPort(ports.Own(t)).Port())
 }
 
 func gossipKey(c string) secret.Bytes { return secret.Bytes(strings.Repeat(c, 32)) }
 
 func startMembers(t *testing.T, n int) (ms []*member) {
 	t.Helper()
-	port := freePort(t)
+	port := ownPort(t)
 	peers := &atomic.Pointer[host.Peers]{}
 	p := &host.Peers{Version: 1, Revision: 1, Cluster: cluster, Gossip: host.GossipKeys{Use: gossipKey("k")}}
 	for i := range n {

@@ -34,7 +34,7 @@ func silent(t *testing.T, m *member, port int) {
 
 // Forty dead hosts before the two that live, two seconds each: the living must find each other, and say something new, meanwhile.
 func TestDeadPeersHoldNobodyUp(t *testing.T) {
-	port := freePort(t)
+	port := ownPort(t)
 	p := &host.Peers{Version: 1, Revision: 1, Cluster: cluster, Gossip: host.GossipKeys{Use: gossipKey("k")}}
 	for i := range 40 {
 		m := newMember(t, 10+i)
@@ -74,7 +74,7 @@ func TestViewEndsWithTheMembership(t *testing.T) {
 
 // A key is replaced in three steps, and nobody loses anybody; whoever was away comes back only with the newest key.
 func TestKeyRotation(t *testing.T) {
-	port := freePort(t)
+	port := ownPort(t)
 	a, b, late := newMember(t, 0), newMember(t, 1), newMember(t, 2)
 	hosts := []host.Peer{a.peer(), b.peer(), late.peer()}
 	var revision wire.Revision

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"hardnode.dev/internal/testkit/ports"
 )
 
 func a(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -31,10 +33,8 @@ func TestServesOnTheNet(t *testing.T) {
 		r.Answer = []dns.RR{rr("%s 60 IN A 192.0.2.1", q.Question[0].Name)}
 		w.WriteMsg(r)
 	})
-	free, _ := net.ListenPacket("udp", "127.0.0.1:0")
 	s := server("127.0.0.1:1", up)
-	s.Addr = free.LocalAddr().String()
-	free.Close()
+	s.Addr = ports.Own(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()

@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/license"
 	"hardnode.dev/internal/license/issue"
+	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jls"
@@ -63,6 +64,8 @@ func newServer(t *testing.T) *server {
 	leaf, _ := x509.ParseCertificate(der)
 	s.pin = identity.Pin(leaf)
 	s.Server = httptest.NewUnstartedServer(s)
+	s.Listener.Close()
+	s.Listener = ports.Listen(t)
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: tlsKey}}}
 	s.StartTLS()
 	t.Cleanup(s.Close)

@@ -12,6 +12,7 @@ import (
 
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/testkit/founded"
+	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
@@ -79,7 +80,7 @@ func newPlatform(t *testing.T, c *founded.Cluster, token string, hosts int) *fak
 		}
 		p.mu.hosts = append(p.mu.hosts, m)
 	}
-	p.serve("127.0.0.1:0")
+	p.serve(ports.Own(t))
 	t.Cleanup(func() { p.close() })
 	return p
 }

@@ -18,9 +18,11 @@ import (
 	"time"
 
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/testkit/founded"
+	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
@@ -39,7 +41,9 @@ func TestMain(m *testing.M) {
 			clocks: drive.Clocks{Soon: 20 * time.Millisecond, Later: 50 * time.Millisecond, Keep: 50 * time.Millisecond}}
 		ctx, stop := run.UntilSignal(context.Background())
 		defer stop()
-		if err := patcher(ctx, slog.New(slog.NewTextHandler(os.Stderr, nil)), o); err != nil {
+		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+		if err := patcher(ctx, log, o); err != nil {
+			log.Error("patcher ended", logging.Err, err)
 			os.Exit(1)
 		}
 		return
@@ -102,12 +106,7 @@ func newTrial(t *testing.T, hosts int) *trial {
 			TLSClientConfig: identity.ClientTLS(c.Trust(), identity.WantComponent(patch.Component), self), DisableKeepAlives: true}}
 	}
 	x.client, x.stranger = as(x.platform.self), as(other)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	x.listen = free.Addr().String()
-	free.Close()
+	x.listen = ports.Own(t)
 	x.start()
 	t.Cleanup(x.kill)
 	return x

@@ -95,7 +95,7 @@ func newWorld(t *testing.T) *world {
 	})}
 	go agent.Serve(l)
 	t.Cleanup(func() { agent.Close() })
-	w.startOrchestrator("127.0.0.1:0")
+	w.startOrchestrator(ports.Own(t))
 	raw, _ := json.Marshal(boot.ResolverConfig{Version: 1, Cluster: cluster, CAPin: identity.Pin(w.authority.Root),
 		Orchestrator: []string{"127.0.0.1:1", w.orchAddr}})
 	if err := os.WriteFile(filepath.Join(w.dir, "resolver.json"), raw, 0o600); err != nil {

@@ -5,13 +5,15 @@
 // Owns: ports from 20000 to 29999, below those that the kernel gives out (ip_local_port_range).
 // In: the test that needs one.
 // Out: 127.0.0.1 with a port that no other test has, in this process or another, until that test ends.
-// Never: listens on it.
+// Never: gives one to two tests at once.
 package ports
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 )
 
@@ -51,4 +53,15 @@ func Listen(t testing.TB) net.Listener {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// Server is an HTTP server on an address of the test's own: once it is closed, nobody answers there. It is closed when the test ends.
+func Server(t testing.TB, h http.Handler) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.Listener.Close()
+	s.Listener = Listen(t)
+	s.Start()
+	t.Cleanup(s.Close)
+	return s
 }

@@ -50,9 +50,7 @@ func node(t testing.TB, name string, h http.HandlerFunc) *httptest.Server {
 	if h == nil {
 		h = func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, name) }
 	}
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
-	return s
+	return ports.Server(t, h)
 }
 
 func addr(s *httptest.Server) string { return s.Listener.Addr().String() }
