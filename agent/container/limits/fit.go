@@ -35,9 +35,9 @@ func (s Setting) memory() (bytes int64, ok bool) {
 
 // Fit is what of a list can be written for a container that uses so many bytes, so that no limit kills: a memory.max below the use is left
 // out. Then memory.high is above the use, by some room: at the use or below, the kernel holds up each process that needs a page, and takes
-// the pages that programs run from, JEM too, by which the servers come to use less. Where more tells that reclaim was stopped while it still
-// found something, memory.high is the use: the kernel would go on until it is met, however long that takes. waits is nil when all is
-// written as wanted.
+// the pages that programs run from, those of JEM too, by which the servers come to use less. Where more says that reclaim was stopped
+// while it still found something, memory.high is the use: the kernel would go on until it is met, however long that takes. waits is nil
+// when all is written as wanted.
 func Fit(list []Setting, use int64, more bool) (now []Setting, waits error) {
 	high := int64(0)
 	if more {
