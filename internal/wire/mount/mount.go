@@ -50,8 +50,25 @@ func Object(id wire.CTID, name string) string {
 // reserved are the places in a container that are its host's.
 var reserved = []string{"/proc", "/sys", "/dev", "/run"}
 
+// written are the files that a container's host writes in it at each start: nothing is mounted there, nor in place of their folder.
+var written = []string{"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"}
+
 // ValidatePath says why nothing of others, and no volume, is mounted at a path of a container, or nil.
 func ValidatePath(at string) error {
+	if err := outside(at); err != nil {
+		return err
+	}
+	for _, w := range written {
+		if at == path.Dir(w) || at == w || strings.HasPrefix(at, w+"/") {
+			return fmt.Errorf("path %q: the host writes %s there, and programs look for the image's users and settings; mount below it, "+
+				"as at /etc/app", at, w)
+		}
+	}
+	return nil
+}
+
+// outside says why a path is none that the host's own lie beside, or nil.
+func outside(at string) error {
 	if !path.IsAbs(at) || path.Clean(at) != at || at == "/" || len(at) > maxPath || strings.ContainsFunc(at, unicode.IsControl) {
 		return fmt.Errorf("path %.200q is not an absolute, clean one below /, of at most %d bytes", at, maxPath)
 	}
@@ -78,8 +95,8 @@ func Validate(id wire.CTID, list []Mount) error {
 			return wire.Label("mount", m.Name, 40)
 		case names[m.Name]:
 			return fmt.Errorf("mount %q: is there twice", m.Name)
-		case ValidatePath(m.Path) != nil:
-			return fmt.Errorf("mount %q: %v", m.Name, ValidatePath(m.Path))
+		case outside(m.Path) != nil: // not ValidatePath: one that can't be mounted is no reason to do nothing on a host
+			return fmt.Errorf("mount %q: %v", m.Name, outside(m.Path))
 		case m.From < 1 || m.From == id:
 			return fmt.Errorf("mount %q: want the number of another container, not %d", m.Name, m.From)
 		case m.Host.Validate() != nil:

@@ -54,3 +54,24 @@ func TestValidate(t *testing.T) {
 		t.Error("too many shares are taken")
 	}
 }
+
+// TestValidatePath: what a host writes itself is not hidden from it, nor from the programs.
+func TestValidatePath(t *testing.T) {
+	for at, want := range map[string]string{
+		"/srv": "", "/etc/nginx": "", "/etc/hosts.d": "", "/etcetera": "",
+		"/etc":             `path "/etc": the host writes /etc/hostname there`,
+		"/etc/hosts":       "the host writes /etc/hosts there",
+		"/etc/resolv.conf": "the host writes /etc/resolv.conf there",
+		"/etc/hostname/x":  "the host writes /etc/hostname there",
+		"/run/x":           "/run belongs to the host",
+		"/":                "not an absolute",
+	} {
+		if err := ValidatePath(at); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", at, err, want)
+		}
+	}
+	m := Mount{Name: "shared", Path: "/etc", From: 101, Host: "h-0123456789ab", Volume: "data"}
+	if err := Validate(102, []Mount{m}); err != nil {
+		t.Errorf("a host that is told of one, as an earlier release took it, refuses all: %v", err)
+	}
+}
