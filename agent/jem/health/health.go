@@ -1,7 +1,7 @@
 // Package health is JEM's module that says whether what a container is for works.
 //
 // Owns: which checks those are where the template names none, and what is well.
-// In: the template's checks, or the sockets that listen and the units that failed.
+// In: the template's checks, or the sockets that listen and the units or services that failed.
 // Out: a row for each check; an error if one is not well.
 // Never: changes anything, or takes a connection for an answer where it knows the protocol.
 package health
@@ -102,8 +102,13 @@ func checksOf(root string) (checks []check, err error) {
 		return checks, nil
 	}
 	checks = found(listening(root))
-	if service.InitOf(root) == jem.InitSystemd {
-		checks = append(checks, check{"units", "systemd", units})
+	switch {
+	case service.InitOf(root) == jem.InitSystemd:
+		checks = append(checks, check{"units", "systemd", func(ctx context.Context) (string, error) { return none(service.Failed(ctx)) }})
+	case service.OpenRC(root):
+		checks = append(checks, check{"services", "openrc", func(ctx context.Context) (string, error) {
+			return none(service.FailedOfOpenRC(ctx, root), nil)
+		}})
 	}
 	if len(checks) == 0 {
 		return nil, &jem.Error{Code: "unavailable", Reason: "nothing listens in this container, and its template names no check",
@@ -169,9 +174,8 @@ func found(list []socket) (checks []check) {
 	return checks
 }
 
-// units looks for those that failed.
-func units(ctx context.Context) (string, error) {
-	failed, err := service.Failed(ctx)
+// none says that nothing of these has failed, or which has.
+func none(failed []string, err error) (string, error) {
 	if err == nil && len(failed) > 0 {
 		err = fmt.Errorf("%d have failed: %s", len(failed), strings.Join(failed[:min(len(failed), 10)], ", "))
 	}

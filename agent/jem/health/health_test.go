@@ -92,3 +92,17 @@ func TestWhatIsFound(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestOpenRC: services that have failed are an illness there too, as units of systemd are.
+func TestOpenRC(t *testing.T) {
+	root := contracttest.Root(t, map[string]string{"run/openrc/softlevel": "default", "run/openrc/failed/": "",
+		"sbin/rc-service": "#!/bin/sh\n"})
+	if r := contracttest.Call(t, Module, root, contracttest.Options{}, "check"); r.Code != "ok" || r.Items[0]["check"] != "services" {
+		t.Errorf("none has failed: %+v", r)
+	}
+	contracttest.Write(t, root, "run/openrc/failed/cron", "")
+	if r := contracttest.Call(t, Module, root, contracttest.Options{}, "check"); r.Code != "unavailable" ||
+		!strings.Contains(r.Message, "services openrc: 1 have failed: cron") {
+		t.Errorf("one has: %+v", r)
+	}
+}

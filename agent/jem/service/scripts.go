@@ -18,10 +18,10 @@ import (
 )
 
 // Scripts tells whether services here are scripts in /etc/init.d: of OpenRC, or of an init that knows nothing else.
-func Scripts(root string) bool { return openRC(root) || sysV(root) }
+func Scripts(root string) bool { return OpenRC(root) || sysV(root) }
 
-// openRC tells whether OpenRC looks after services here, by its own sign.
-func openRC(root string) bool {
+// OpenRC tells whether OpenRC looks after services here, by its own sign.
+func OpenRC(root string) bool {
 	_, err := os.Stat(filepath.Join(root, "run/openrc/softlevel"))
 	return err == nil && program.Find(root, "rc-service") != ""
 }
@@ -67,7 +67,7 @@ func byScripts(c *contract.Call, name, verb string) contract.Steps {
 		Do: func(ctx context.Context) error {
 			switch {
 			case boot != "":
-			case openRC(c.Root):
+			case OpenRC(c.Root):
 				boot, list = program.Find(c.Root, "rc-service"), [][]string{{name, verb}}
 			default:
 				boot, list = at, [][]string{{verb}}
@@ -98,7 +98,7 @@ func asInit(root string, c program.Command) program.Command {
 
 // atBoot is who keeps what starts with the container, and what it is to be told.
 func atBoot(root, name string, on bool) (path string, list [][]string) {
-	if openRC(root) {
+	if OpenRC(root) {
 		verb := map[bool]string{true: "add", false: "del"}[on]
 		return program.Find(root, "rc-update"), [][]string{{verb, name, "default"}}
 	}
@@ -124,14 +124,14 @@ func scripts(ctx context.Context, c *contract.Call, name string) (list []jem.Ser
 		if err != nil {
 			return nil, err
 		}
-		if !openRC(c.Root) || saysItself(at) {
+		if !OpenRC(c.Root) || saysItself(at) {
 			s, said, err := ofScript(ctx, at, name)
 			c.Said(said)
 			return []jem.Service{s}, err
 		}
 		return []jem.Service{{Name: name, State: rcState(c.Root, name, crashed(ctx, c.Root))}}, nil
 	}
-	if !openRC(c.Root) {
+	if !OpenRC(c.Root) {
 		return processes(os.DirFS(filepath.Join(c.Root, "proc")), "")
 	}
 	entries, err := os.ReadDir(filepath.Join(c.Root, "etc/init.d"))
@@ -199,6 +199,17 @@ func crashed(ctx context.Context, root string) []string {
 		program.Run(ctx, program.Command{Path: at, Args: []string{"--crashed"}, Dir: "/", Out: &out})
 	}
 	return strings.Fields(out.String())
+}
+
+// FailedOfOpenRC are the services of OpenRC that could not be started, or have crashed.
+func FailedOfOpenRC(ctx context.Context, root string) []string {
+	names := crashed(ctx, root)
+	entries, _ := os.ReadDir(filepath.Join(root, "run/openrc/failed")) // without it none has failed
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // ofScript is what a script says of its service, by its exit code (LSB, "Init Script Actions"); said is what it wrote.

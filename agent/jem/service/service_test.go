@@ -267,6 +267,9 @@ func TestStatusOfOpenRC(t *testing.T) {
 		"etc/init.d/postfix=#!/bin/sh\ncase $1 in status) exit 3;; esac\n", "etc/runlevels/default/postfix", "run/openrc/started/postfix",
 		"etc/init.d/mounts=#!/bin/sh\ncase $1 in status) exit 3;; esac\n", "etc/runlevels/sysinit/mounts", "run/openrc/started/mounts",
 		"etc/init.d/rpc=#!/sbin/openrc-run\n# status)\n", "run/openrc/started/rpc")
+	if got := FailedOfOpenRC(t.Context(), dir); strings.Join(got, " ") != "cron redis" {
+		t.Errorf("failed are %q", got)
+	}
 	for argv, want := range map[string]string{"status": "cron failed, mounts active, nginx active, postfix inactive, redis failed, " +
 		"rpc active, sshd inactive", "status postfix": "postfix inactive",
 		"status nginx": "nginx active", "status redis": "redis failed", "status other": "other inactive", "status none": ""} {

@@ -78,7 +78,7 @@ func names(list []target) string {
 
 func apply(c *contract.Call) (contract.Steps, error) {
 	a, err := c.Parse(0, 0, "restart", "resized")
-	ch := change{c: c, restart: a.Has("restart")}
+	ch := change{c: c, restart: a.Has("restart"), asked: a.Has("restart")}
 	if a.Has("resized") {
 		t, err := template.Of(c.Root)
 		switch {
@@ -127,6 +127,7 @@ func remove(c *contract.Call) (contract.Steps, error) {
 type change struct {
 	c       *contract.Call
 	restart bool
+	asked   bool // for a restart by whoever calls, so of what has been told already too: it may run since before
 	list    []edit
 	left    []target
 }
@@ -157,7 +158,9 @@ func (ch *change) steps(plan func() error) contract.Steps {
 				}
 				e.before = raw
 			}
-			ch.list = slices.DeleteFunc(ch.list, func(e edit) bool { return e.after != nil && string(e.before) == string(e.after) })
+			ch.list = slices.DeleteFunc(ch.list, func(e edit) bool {
+				return e.after != nil && string(e.before) == string(e.after) && !(ch.asked && e.restarts)
+			})
 			return nil
 		},
 		Do: func(context.Context) error {

@@ -89,6 +89,10 @@ func TestApply(t *testing.T) {
 	if r := call(t, root, 2<<30, "apply"); r.Message != "nothing is to be changed" {
 		t.Errorf("again: %+v", r)
 	}
+	if r := call(t, root, 2<<30, "apply", "--restart"); r.Code != jem.CodeOK ||
+		r.Message != "postgresql, mariadb, java, node, nginx: told" {
+		t.Errorf("with a restart of what was only written: %+v", r)
+	}
 	if r := call(t, root, 2<<30, "show"); r.Items[0]["state"] != "in place" || len(r.Items) != 4+4+6+1+1+1 {
 		t.Errorf("show: %+v", r)
 	}
