@@ -61,6 +61,9 @@ func (w World) NodeOf(n store.Node) operator.Node {
 	out := operator.Node{CTID: n.CTID, Env: n.Env, Account: ofNode(n), Layer: n.Layer,
 		Template: n.Container.Image.Name, Digest: n.Container.Image.Digest, Component: n.Container.Component,
 		Host: n.Host, HostName: h.Name, Placed: n.Placed, Cloudlets: n.Cloudlets, Gone: n.Gone, Halted: n.Halted}
+	if n.Former != nil && !n.Gone {
+		out.UndoUntil = n.Former.Until
+	}
 	if n.Container.IPv4.IsValid() {
 		out.InternalIP = n.Container.IPv4.String()
 	}

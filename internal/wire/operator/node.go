@@ -33,6 +33,7 @@ type Node struct {
 	ExternalIP   string            `json:"externalIP,omitempty"`
 	Addresses    []netip.Addr      `json:"addresses,omitempty" doc:"Its public addresses"`
 	Cloudlets    wire.Cloudlets    `json:"cloudlets"`
+	UndoUntil    time.Time         `json:"undoUntil,omitzero" doc:"Until when its layer's last redeploy can be undone"`
 	Restarts     int               `json:"restarts"`
 	Started      time.Time         `json:"started,omitzero"`
 	MemoryMiB    int64             `json:"memoryMiB"`

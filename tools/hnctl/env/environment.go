@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 	"slices"
@@ -199,6 +200,9 @@ func showEnvironment(a *app.App, e operator.Environment) error {
 		if e.Trash != nil {
 			t.Fields("in the trash", app.Stamp(e.Trash.At), "by", e.Trash.By, "erased", app.Stamp(e.Trash.Until))
 		}
+		for layer, until := range undone(e) {
+			t.Fields("redeploy of "+string(layer), fmt.Sprintf("can be undone until %s (hnctl env undo %s)", app.Stamp(until), e.Spec.Name))
+		}
 		if f := e.Failed; f != nil {
 			removal := "never: it is kept"
 			if !f.Kept {
@@ -211,6 +215,21 @@ func showEnvironment(a *app.App, e operator.Environment) error {
 			node.Table(t, e.Nodes)
 		}
 	})
+}
+
+// undone are the layers, in the order of the environment's nodes, whose last redeploy can be undone, and until when.
+func undone(e operator.Environment) iter.Seq2[wire.LayerName, time.Time] {
+	return func(yield func(wire.LayerName, time.Time) bool) {
+		seen := map[wire.LayerName]bool{}
+		for _, n := range e.Nodes {
+			if n.UndoUntil.IsZero() || seen[n.Layer] {
+				continue
+			}
+			if seen[n.Layer] = true; !yield(n.Layer, n.UndoUntil) {
+				return
+			}
+		}
+	}
 }
 
 func envKeep(a *app.App) *cobra.Command {
