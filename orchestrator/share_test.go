@@ -292,6 +292,14 @@ func TestWaysOfGuests(t *testing.T) {
 	if own.Operation.ID == theirs.Operation.ID || own.Operation.By != "account eve" || own.Operation.Account != "acme" {
 		t.Errorf("with the key of another: %+v", own.Operation)
 	}
+	s.as(s.eve, func() { // their own they end, unless it has ended by itself
+		s.tries(way{tried: "end what its account began", method: "POST", path: "operations/" + string(theirs.Operation.ID) + "/cancel",
+			status: http.StatusForbidden})
+		status, text := s.cluster.ask("POST", "/api/v1/operations/"+string(own.Operation.ID)+"/cancel", asked{})
+		if status != http.StatusOK && !(status == http.StatusConflict && strings.Contains(text, "done")) {
+			t.Errorf("eve ends their own: %d %s", status, text)
+		}
+	})
 }
 
 // TestOffersTellNothing: who offers learns of an account that is there, of one that isn't and of one that declines the same, now and later.

@@ -17,7 +17,7 @@ import (
 // forGuests are the operations that an environment's share opens, each within the scopes of its role: no others, whatever is added. They
 // name nothing beside that environment, its nodes and its operations, and take nothing of its account's quota.
 var forGuests = map[string]bool{"getEnvironment": true, "getNode": true, "getNodeUsage": true, "getNodeSize": true, "getPorts": true,
-	"getMounts": true, "getOperation": true, "watchOperation": true,
+	"getMounts": true, "getOperation": true, "watchOperation": true, "cancelOperation": true,
 	"startEnvironment": true, "stopEnvironment": true, "restartEnvironment": true, "accessLogEnvironment": true,
 	"execNode": true, "logsNode": true, "jemNode": true, "restartNode": true, "forwardNode": true, "consoleNode": true, "topNode": true}
 
@@ -140,6 +140,15 @@ func (c caller) stays(tx *store.Tx, name wire.EnvName) error {
 		return nil
 	}
 	return noEnvironment(name)
+}
+
+// cancels is nil in a transaction in which the caller may end an operation: a guest what their own account began, as long as they are one.
+func (c caller) cancels(tx *store.Tx, op store.Operation) error {
+	if c.guest != nil && op.By != c.asker() {
+		return operator.NewProblem(operator.Denied, "operations/"+string(op.ID),
+			fmt.Sprintf("account %s began it; a guest cancels what their own account began", c.Account), "ask account "+string(c.Account))
+	}
+	return c.stays(tx, op.Env)
 }
 
 // while is ctx for as long as a caller sees what something that is held open is about: a guest until it is not shared any more, people of

@@ -55,7 +55,7 @@ func (s *Server) getOperation(_ context.Context, c caller, in *operationInput) (
 
 func (s *Server) cancelOperation(ctx context.Context, c caller, in *operationInput) (op operator.Operation, err error) {
 	err = s.do(c, "operation.cancel", "operations/"+string(in.Op), func() (err error) {
-		op, err = s.Ops.Cancel(ctx, in.Op, c.asker(), c.Account)
+		op, err = s.Ops.Cancel(ctx, in.Op, c.asker(), c.Account, c.cancels)
 		return err
 	})
 	return op, err

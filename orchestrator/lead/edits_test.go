@@ -288,7 +288,7 @@ func (c *edited) happens() {
 	case "cancel":
 		e, _ := store.Envs.Get(c.memory.View(), string(name))
 		var p *operator.Problem
-		if _, err := c.ops.Cancel(context.Background(), e.Operation, "ann", wire.AdminAccount); errors.Is(err, errKilled) {
+		if _, err := c.ops.Cancel(context.Background(), e.Operation, "ann", wire.AdminAccount, nil); errors.Is(err, errKilled) {
 			c.begin()
 		} else if err != nil && !errors.As(err, &p) {
 			t.Fatal(err)
@@ -504,7 +504,7 @@ func (c *edited) accepted(r ops.Request, turns int) {
 func (c *edited) cancelled() {
 	e, _ := store.Envs.Get(c.memory.View(), "e0")
 	if op, _ := store.Operations.Get(c.memory.View(), string(e.Operation)); !op.State.Final() {
-		if _, err := c.ops.Cancel(context.Background(), e.Operation, "ann", wire.AdminAccount); err != nil {
+		if _, err := c.ops.Cancel(context.Background(), e.Operation, "ann", wire.AdminAccount, nil); err != nil {
 			c.t.Fatal(err)
 		}
 	}

@@ -113,7 +113,7 @@ func TestRenameInFirewalls(t *testing.T) {
 	if c.rename("e0", "e2"); c.renames != 1 {
 		t.Fatal("it was not renamed")
 	}
-	if _, err := c.ops.Cancel(context.Background(), e1.Operation, "ann", wire.AdminAccount); err != nil {
+	if _, err := c.ops.Cancel(context.Background(), e1.Operation, "ann", wire.AdminAccount, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, w := range []struct {

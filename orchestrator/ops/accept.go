@@ -179,13 +179,19 @@ func interrupt(tx *store.Tx, k progress.Kind, e store.Environment, by store.Oper
 	return nil
 }
 
-// Cancel ends an operation that a caller's account sees, and undoes it: what was wanted before it is wanted again; an environment that was
-// being created is removed.
-func (o *Ops) Cancel(ctx context.Context, id wire.OperationID, by string, account wire.Account) (operator.Operation, error) {
+// Cancel ends an operation that a caller's account sees and that may, unless it is nil, does not refuse, and undoes it: what was wanted
+// before it is wanted again; an environment that was being created is removed.
+func (o *Ops) Cancel(ctx context.Context, id wire.OperationID, by string, account wire.Account,
+	may func(*store.Tx, store.Operation) error) (operator.Operation, error) {
 	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
 		op, ok := store.Operations.Read(tx, string(id))
 		if !ok || !account.Sees(op.Account) {
 			return progress.NoOperation(id)
+		}
+		if may != nil {
+			if err := may(tx, op); err != nil {
+				return err
+			}
 		}
 		op, p := progress.Cancelled(op, by, o.now())
 		if p == nil && op.Kind == progress.Move {

@@ -91,7 +91,7 @@ func TestImportsAreKept(t *testing.T) {
 		running.Revision == 0 {
 		t.Errorf("got %+v, %v", running, err)
 	}
-	_, err = o.Cancel(t.Context(), idOf(0), "admin", "admin")
+	_, err = o.Cancel(t.Context(), idOf(0), "admin", "admin", nil)
 	if p := operator.AsProblem(err); p.Code != operator.Conflict || !strings.Contains(p.Reason, "can't be cancelled") ||
 		!strings.Contains(p.Next, "hnctl op watch "+string(idOf(0))) {
 		t.Errorf("cancel: %+v", p)
