@@ -146,8 +146,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"exportAccount":   of("admin", "nosuch"),
 		"signInAs":        {cluster: true, there: "root@example.com", body: user.SignInAs{Reason: "x"}},
 		"setMember":       {there: "admin", nothing: "nosuch", body: user.SetMember{Role: user.Viewer}},
-		"removeMember":    of("admin", "nosuch"),
-		"listServices":    none, "addService": {apart: true}, // an account with a record is needed: stories/service.txtar
+		"removeMember":    of("admin", "nosuch"), "endActing": of("admin", "nosuch"),
+		"listServices": none, "addService": {apart: true}, // an account with a record is needed: stories/service.txtar
 		"removeService": of("theirs", "nosuch"), "createServiceToken": {there: "theirs", nothing: "nosuch",
 			body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
 		"listInvites": none, "inviteUser": {apart: true}, "revokeInvite": of("l-0000000000000000", "l-1111111111111111"),

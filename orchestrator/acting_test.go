@@ -170,6 +170,26 @@ func TestActing(t *testing.T) {
 		c.ok("DELETE", "/api/v1/sessions", nil, nil)
 	})
 	ended("the user ends it", as)
+	var boss, other user.User
+	c.ok("POST", "/api/v1/users", user.NewUser{Mail: "boss@acme.example", Password: pass, Account: "acme", Role: user.Owner}, &boss)
+	c.ok("POST", "/api/v1/users", user.NewUser{Mail: "dev@acme.example", Password: pass, Account: "acme", Role: user.Developer}, &other)
+	end := "/api/v1/accounts/acme/users/ada@acme.example/acting"
+	as = act()
+	for who, token := range map[string]string{"another account": c.tokenOf("eve"), "a developer": signIn("dev@acme.example"),
+		"who acts": as} {
+		c.as(token, func() {
+			if p := c.call("DELETE", end, nil, nil); p == nil || p.Status != http.StatusForbidden && p.Status != http.StatusNotFound {
+				t.Errorf("%s ends it: %v", who, p)
+			}
+		})
+	}
+	c.as(signIn("boss@acme.example"), func() {
+		c.ok("DELETE", end, nil, nil)
+		if p := c.call("DELETE", end, nil, nil); p == nil || !strings.Contains(p.Error(), "nobody acts as the user in account acme") {
+			t.Errorf("again: %v", p)
+		}
+	})
+	ended("an owner ends it", as)
 	as = act()
 	c.as(root, func() { c.ok("DELETE", "/api/v1/sessions/current", nil, nil) })
 	ended("who acts signs out", as)

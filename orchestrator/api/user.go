@@ -52,6 +52,8 @@ func (s *Server) userOperations() {
 		"Give a user of the account another role; those who run the cluster also put others in", authz.Admin, 200}, s.setMember)
 	serveWith(s, route{"removeMember", "DELETE", "/accounts/{account}/users/{user}",
 		"Take a user out of an account; their sessions in it end, and the tokens that they made there", authz.Admin, 204}, s.removeMember)
+	serveWith(s, route{"endActing", "DELETE", "/accounts/{account}/users/{user}/acting",
+		"End what those who run the cluster do as a user in an account", authz.Admin, 204}, s.endActing)
 }
 
 // ofPeople are the operations on who asks: they are for users, not for tokens.
@@ -265,6 +267,13 @@ func (s *Server) setMember(ctx context.Context, c caller, in *setMemberInput) (o
 func (s *Server) removeMember(ctx context.Context, c caller, in *MemberInput) (*none, error) {
 	return nil, s.leaves(c, in.Account, "user.remove", "accounts/"+string(in.Account)+"/users/"+in.User, func() ([]store.Token, error) {
 		return s.Users.RemoveMember(ctx, c.Who, in.Account, in.User)
+	})
+}
+
+func (s *Server) endActing(ctx context.Context, c caller, in *MemberInput) (*none, error) {
+	object := "accounts/" + string(in.Account) + "/users/" + in.User
+	return nil, s.doOf(c, in.Account, "user.end-acting", object, func() error {
+		return s.Users.EndActing(ctx, c.Who, in.Account, in.User)
 	})
 }
 

@@ -115,7 +115,22 @@ func (d *Desk) actsAs(to string, a store.Acting, u store.User) mail.Letter {
 		Text: fmt.Sprintf("%s, of those who run cluster %s, acts as %s in account %s from %s until %s.\n\nThe reason that they gave: "+
 			"%s\n\nWhat they do is on the account's record (hnctl audit), under both names. They can't change passwords, second factors, "+
 			"sessions, tokens, shares or who is in the account. %s sees it with hnctl session list, and ends it with hnctl session "+
-			"end %s.\n", a.By, d.Cluster, u.Mail, a.Account, until(a.Begun), until(a.Until), a.Reason, u.Mail, a.ID)}
+			"end %s; an owner of the account ends it with hnctl user end-acting %s --account %s.\n", a.By, d.Cluster, u.Mail, a.Account,
+			until(a.Begun), until(a.Until), a.Reason, u.Mail, a.ID, u.Mail, a.Account)}
+}
+
+// EndActing ends what those who run the cluster do as a user in an account.
+func (d *Desk) EndActing(ctx context.Context, w authz.Who, of wire.Account, who string) error {
+	return d.ofAccount(ctx, w, of, who, func(tx *store.Tx, u *store.User) error {
+		for a := range store.ActingOf.Of(tx.View(), u.ID) {
+			if a.Account == of && d.now().Before(a.Until) {
+				endActing(tx, u.ID, of)
+				return nil
+			}
+		}
+		return operator.NewProblem(operator.NotFound, "users/"+who, "nobody acts as the user in account "+string(of),
+			"hnctl audit says who did")
+	})
 }
 
 // endActing ends what is done as a user in an account.

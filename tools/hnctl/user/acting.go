@@ -25,8 +25,8 @@ func signInAs(a *app.App) *cobra.Command {
 		Long: "Act as a user, for those who run the cluster: to see what they see, and do what they could, when they ask for help. It\n" +
 			"is a context of its own, which ends after an hour, with hnctl logout, or with the token or session that began it. Each\n" +
 			"record of what is done has both names, the account's owners and the user get a mail where the cluster sends any, and\n" +
-			"the user may end it. Nobody acts as one of those who run the cluster, or changes a user's password, second factor or\n" +
-			"sessions, shares anything, or makes tokens or members.",
+			"the user (hnctl session end) and the owners (hnctl user end-acting) may end it. Nobody acts as one of those who run the\n" +
+			"cluster, or changes a user's password, second factor or sessions, shares anything, or makes tokens or members.",
 		Example: "  hnctl user sign-in-as ada@acme.example --reason 'ticket 4711'\n  hnctl --context acting env list\n" +
 			"  hnctl --context acting logout",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,5 +67,25 @@ func signInAs(a *app.App) *cobra.Command {
 	c.Flags().IntVar(&in.Minutes, "minutes", 0, "for how long, 1 to 60; 0 is an hour")
 	c.Flags().StringVar(&name, "name", "acting", "name of the context that is made for it")
 	c.MarkFlagRequired("reason")
+	return c
+}
+
+// endActing is the command by which an owner ends that.
+func endActing(a *app.App) *cobra.Command {
+	var account string
+	c := &cobra.Command{
+		Use: "end-acting USER --account ACCOUNT", Short: "End what those who run the cluster do as a user in an account",
+		Args: cobra.ExactArgs(1),
+		Long: "For owners of the account; the user does it with hnctl session end. Whoever acts as the user is refused from then on;\n" +
+			"what they began goes on (hnctl op list).",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.Call(cmd.Context(), http.MethodDelete, member(account, args[0])+"/acting", nil, nil); err != nil {
+				return err
+			}
+			a.Say("nobody acts as %s in account %s any more", args[0], account)
+			return nil
+		},
+	}
+	accountFlag(c, &account)
 	return c
 }

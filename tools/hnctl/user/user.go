@@ -22,7 +22,7 @@ import (
 // Group is the commands on users.
 func Group(a *app.App) *cobra.Command {
 	return app.Group("user", "Users: the people who sign in, and their roles in accounts", list(a), show(a), add(a), role(a), leave(a),
-		gone(a), rename(a), newPassword(a), invite(a), uninvite(a), reset(a), services(a), signInAs(a))
+		gone(a), rename(a), newPassword(a), invite(a), uninvite(a), reset(a), services(a), signInAs(a), endActing(a))
 }
 
 func path(who string) string { return "/users/" + url.PathEscape(who) }
