@@ -362,6 +362,7 @@ func TestKilled(t *testing.T) {
 // The platform's API away for a while holds a rollout up, and no more.
 func TestPlatformAway(t *testing.T) {
 	x := newTrial(t, 2)
+	x.platform.ail("h1", "slow")
 	r := x.begins(quick)
 	x.until("a host boots", func() bool { return x.get(r.ID).Visits[0].Step == "switch" })
 	x.platform.close()
@@ -369,6 +370,7 @@ func TestPlatformAway(t *testing.T) {
 	if got := x.get(r.ID); got.State != operator.RolloutRunning || got.Visits[0].Step != "switch" {
 		t.Errorf("while it is away: %s, %+v", got.State, got.Visits[0])
 	}
+	x.platform.ail("h1", "")
 	x.platform.serve(x.platform.addr)
 	if r = x.ends(r.ID); r.State != operator.RolloutDone {
 		t.Errorf("%s %q: %s", r.State, r.Reason, visits(r))
@@ -377,7 +379,9 @@ func TestPlatformAway(t *testing.T) {
 
 func TestAbort(t *testing.T) {
 	x := newTrial(t, 2)
-	r := x.begins(quick)
+	long := quick
+	long.Policy.HealthSec = 3600 // it is watched until the abort, however late that comes
+	r := x.begins(long)
 	x.until("the canary is booted", func() bool { return x.get(r.ID).Visits[0].Step == "watch" })
 	for _, verb := range []string{"pause", "resume", "abort"} {
 		if err := x.ask(x.client, http.MethodPost, patch.Rollouts+"/"+r.ID+"/"+verb, nil, &r); err != nil {
