@@ -21,7 +21,7 @@ func (o *orchestrator) notice(tx *store.Tx, owner wire.Account, subject, text st
 		if u.Role(owner) != user.Owner || u.Service {
 			continue
 		}
-		if err := o.mail.Queue(tx, mail.Letter{To: u.Mail, Subject: subject, Text: text, For: noticeFor}); err != nil {
+		if err := o.mail.Queue(tx, mail.Letter{To: u.Mail, Subject: subject, Text: text, For: noticeFor, Notice: true}); err != nil {
 			return err
 		}
 	}

@@ -29,7 +29,9 @@ import (
 const (
 	maxWaiting = 1000 // mails; more are refused
 	maxOfOne   = 5    // that wait for one address
-	maxFailed  = 200  // kept to be looked at; the oldest go first
+	maxNotices = 20   // likewise, where it is a notice, of which 200 more may wait in all
+	maxBeside  = 200
+	maxFailed  = 200 // kept to be looked at; the oldest go first
 	failedFor  = 7 * 24 * time.Hour
 	firstRest  = 30 * time.Second // between two tries; it doubles
 	longRest   = time.Hour
@@ -52,6 +54,8 @@ type Desk struct {
 type Letter struct {
 	To, Subject, Text string
 	For               time.Duration // how long it is worth sending: it is given up after that
+	// Notice: it tells somebody what was done with what is theirs. What strangers can ask for, as a new password, keeps no such mail out.
+	Notice bool
 }
 
 func (d *Desk) now() time.Time { return d.Now().UTC().Truncate(time.Second) }
@@ -159,7 +163,11 @@ func (d *Desk) Queue(tx *store.Tx, l Letter) error {
 			}
 		}
 	}
-	if waiting >= maxWaiting || ofOne >= maxOfOne {
+	most, all := maxOfOne, maxWaiting
+	if l.Notice {
+		most, all = maxNotices, maxWaiting+maxBeside
+	}
+	if waiting >= all || ofOne >= most {
 		return operator.NewProblem(operator.Exhausted, "cluster/mail", "too many mails wait to be sent",
 			"try again later; an admin sees why with hnctl cluster mail list")
 	}

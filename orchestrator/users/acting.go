@@ -111,7 +111,7 @@ func (d *Desk) tellActing(tx *store.Tx, a store.Acting, u store.User) {
 
 // actsAs tells somebody that a user is acted as.
 func (d *Desk) actsAs(to string, a store.Acting, u store.User) mail.Letter {
-	return mail.Letter{To: to, For: 24 * time.Hour, Subject: fmt.Sprintf("Support acts as %s at %s", u.Mail, d.Cluster),
+	return mail.Letter{To: to, For: 24 * time.Hour, Notice: true, Subject: fmt.Sprintf("Support acts as %s at %s", u.Mail, d.Cluster),
 		Text: fmt.Sprintf("%s, of those who run cluster %s, acts as %s in account %s from %s until %s.\n\nThe reason that they gave: "+
 			"%s\n\nWhat they do is on the account's record (hnctl audit), under both names. They can't change passwords, second factors, "+
 			"sessions, tokens, shares or who is in the account. %s sees it with hnctl session list, and ends it with hnctl session "+

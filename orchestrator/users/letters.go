@@ -36,7 +36,7 @@ func (d *Desk) letter(l store.Link, at string) mail.Letter {
 
 // changed says that a password was replaced by a link.
 func (d *Desk) changed(to string) mail.Letter {
-	return mail.Letter{To: to, For: 24 * time.Hour, Subject: "Your password for " + d.Cluster + " was changed",
+	return mail.Letter{To: to, For: 24 * time.Hour, Notice: true, Subject: "Your password for " + d.Cluster + " was changed",
 		Text: fmt.Sprintf("The password of %s at cluster %s was changed at %s, by a link that was made for it. All your sessions "+
 			"have ended; tokens that you made go on.\n\nIf it was not you, ask an owner of your account at once.\n", to, d.Cluster,
 			until(d.Now()))}
@@ -55,14 +55,14 @@ func (d *Desk) bound(to string, c idp.Claim) mail.Letter {
 	if c.Mail != "" {
 		as = " (" + c.Mail + " there)"
 	}
-	return mail.Letter{To: to, For: 24 * time.Hour, Subject: "Sign-in with " + c.Name + " at " + d.Cluster,
+	return mail.Letter{To: to, For: 24 * time.Hour, Notice: true, Subject: "Sign-in with " + c.Name + " at " + d.Cluster,
 		Text: fmt.Sprintf("Since %s the user %s at cluster %s is signed in by %s too%s.\n\nIf it was not you who did this, ask those who "+
 			"run the cluster at once: hnctl identity reset ends it.\n", until(d.Now()), to, d.Cluster, c.Name, as)}
 }
 
 // passkeyAdded says that somebody signs in with a passkey from now on.
 func (d *Desk) passkeyAdded(to string, p store.Passkey) mail.Letter {
-	return mail.Letter{To: to, For: 24 * time.Hour, Subject: "New passkey at " + d.Cluster,
+	return mail.Letter{To: to, For: 24 * time.Hour, Notice: true, Subject: "New passkey at " + d.Cluster,
 		Text: fmt.Sprintf("Since %s the passkey %q signs %s in at cluster %s (%s), without a password.\n\nIf it was not you who added it, "+
 			"change your password and remove it at your page of the panel, or ask those who run the cluster at once: hnctl passkey "+
 			"reset removes all of them.\n", until(d.Now()), p.Name, to, d.Cluster, p.RP)}
@@ -70,14 +70,14 @@ func (d *Desk) passkeyAdded(to string, p store.Passkey) mail.Letter {
 
 // passkeyGone says that a passkey signs nobody in any more.
 func (d *Desk) passkeyGone(to, what string) mail.Letter {
-	return mail.Letter{To: to, For: 24 * time.Hour, Subject: "Passkey removed at " + d.Cluster,
+	return mail.Letter{To: to, For: 24 * time.Hour, Notice: true, Subject: "Passkey removed at " + d.Cluster,
 		Text: fmt.Sprintf("%s of %s at cluster %s was removed at %s; it signs nobody in any more.\n\nIf it was neither you nor those who "+
 			"run the cluster, change your password at once.\n", what, to, d.Cluster, until(d.Now()))}
 }
 
 // passkeyTwice says that there may be a copy of a passkey.
 func (d *Desk) passkeyTwice(to string, p store.Passkey, from string) mail.Letter {
-	return mail.Letter{To: to, For: 24 * time.Hour, Subject: "A passkey was refused at " + d.Cluster,
+	return mail.Letter{To: to, For: 24 * time.Hour, Notice: true, Subject: "A passkey was refused at " + d.Cluster,
 		Text: fmt.Sprintf("At %s somebody at %s signed in to cluster %s with the passkey %q of %s, and was refused: its count of "+
 			"signatures went back, so that there may be a copy of it.\n\nRemove it, and make a new one.\n", until(d.Now()), place(from),
 			d.Cluster, p.Name, to)}
