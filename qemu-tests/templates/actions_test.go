@@ -134,7 +134,7 @@ func and(all ...map[string]string) map[string]string {
 
 // calls are one or more of every action, in an order that leaves something to do for those behind.
 func calls(site, pair, key string) []call {
-	well := but("unavailable", append(files, "own apache", "own debian")...) // debian's systemd is no PID 1 here
+	well := but("unavailable", append(files, "own apache", "own debian", "openrc")...) // debian's systemd is no PID 1 here
 	users := in("unavailable", append(files, "busybox")...)
 	return []call{
 		{"jem list", "", nil},
