@@ -140,8 +140,17 @@ func (a *agent) newMeter(data string) *meter.Meter {
 		}
 		return sizes
 	}
+	whose := func() map[wire.CTID]meter.Whose {
+		all := map[wire.CTID]meter.Whose{}
+		if work, _ := a.store.Work(); work != nil {
+			for _, c := range work.Containers {
+				all[c.CTID] = meter.Whose{Env: c.Env, Account: c.Account.Owner(), Reserved: int(c.Limits.MemoryMin / wire.CloudletBytes)}
+			}
+		}
+		return all
+	}
 	return meter.New(meter.Options{Dir: filepath.Join(data, "usage"), Cgroup: filepath.Join(cgroup.Root, "ct"), Boot: a.boot, Disk: disk,
-		Log: a.log})
+		Whose: whose, MHz: func() int64 { return a.figures.Load().capacity.MHz }, Log: a.log})
 }
 
 // keepContainers keeps what is known of containers, and counts what they use: a task.

@@ -24,7 +24,7 @@ type mark struct {
 // reading is what was read of one container at once.
 type reading struct {
 	mark
-	memory, peak, disk int64 // bytes
+	memory, ram, peak, disk int64 // bytes; ram is what of memory counts as used, and what is swapped out
 }
 
 // account is what is known of one container since its last record.
@@ -32,6 +32,7 @@ type account struct {
 	last    mark
 	open    usage.Record // End and Revision come when it is closed
 	gone    bool         // its cgroup is not there any more
+	whose   Whose
 	samples []usage.Record
 }
 
@@ -51,9 +52,9 @@ func (a *account) take(id wire.CTID, r reading, now time.Time, revision wire.Rev
 		return now - before
 	}
 	s := usage.Record{CTID: id, Revision: revision, End: now.Unix(), Seconds: took.Seconds(), MemoryMean: r.memory,
-		MemoryPeak: r.memory, CPUMicros: grown(r.CPU, was.CPU), Read: grown(r.Read, was.Read), Written: grown(r.Wrote, was.Wrote),
-		Reads: grown(r.Reads, was.Reads), Writes: grown(r.Writes, was.Writes), NetIn: grown(r.In, was.In), NetOut: grown(r.Out, was.Out),
-		Disk: r.disk}
+		MemoryPeak: r.memory, RAMMean: r.ram, RAMPeak: r.ram, RAMPeakAt: now.Unix(), CPUMicros: grown(r.CPU, was.CPU),
+		Read: grown(r.Read, was.Read), Written: grown(r.Wrote, was.Wrote), Reads: grown(r.Reads, was.Reads),
+		Writes: grown(r.Writes, was.Writes), NetIn: grown(r.In, was.In), NetOut: grown(r.Out, was.Out), Disk: r.disk}
 	if took > 0 {
 		s.CPUPeak = int64(float64(s.CPUMicros) / took.Seconds())
 	}

@@ -1,7 +1,7 @@
 // Package meter counts what each container uses, and keeps it until it has been read.
 //
 // Owns: the records of use on DATA and their revisions; a descriptor of memory.peak for each container, for up to mostPeaks.
-// In: the counters of cgroups and links, the disk space that others measured, two clocks.
+// In: the counters of cgroups and links, the disk space that others measured, whose containers are, two clocks.
 // Out: records of 5 seconds (for 10 minutes, in memory), of minutes (24 hours) and of hours (35 days), pulled by revision.
 // Never: counts by a clock that can be set, forgets what it could not write, or says what use costs.
 //
@@ -9,6 +9,9 @@
 // the last sample and its end, 5 seconds at most (a minute of what the kernel writes back for one that uses no processor time); and, where
 // the agent is killed, that of containers that ended since the last minute's record. An hour is 60 minutes' records, and each of these a
 // minute, or longer while the disk is full or no agent ran.
+//
+// The memory that counts (usage.Record.RAMPeak) is that of the samples, without page cache. A container that is frozen has none: one that
+// freezes has its memory counted until the next minute's record. One that does not run has records of minutes with its disk alone.
 package meter
 
 import (
@@ -18,7 +21,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,7 +38,7 @@ import (
 const (
 	every     = 5 * time.Second
 	perMinute = int(time.Minute / every)
-	perHour   = 60
+	perHour   = usage.PerHour
 )
 
 // Most of one answer: it ends with the first revision beyond.
@@ -47,8 +49,17 @@ type Options struct {
 	Dir    string                     // on DATA
 	Cgroup string                     // parent of the containers' cgroups
 	Boot   string                     // name of this boot
-	Disk   func() map[wire.CTID]int64 // bytes that containers have on DATA, as last measured; nil: not known
+	Disk   func() map[wire.CTID]int64 // bytes that containers have on DATA, running or not, as last measured; nil: not known
+	Whose  func() map[wire.CTID]Whose // whose containers are; nil: not known
+	MHz    func() int64               // base frequency of one processor; nil: not known
 	Log    *slog.Logger               // nil discards
+}
+
+// Whose says whose a container is, and how many cloudlets are reserved for it.
+type Whose struct {
+	Env      wire.EnvName
+	Account  wire.Account
+	Reserved int
 }
 
 // Meter counts. Its methods may be called at once.
@@ -64,6 +75,7 @@ type Meter struct {
 		minutes  shelf
 		hours    shelf
 		looks    int           // since the last minute's record
+		since    int64         // when that was, in nanoseconds since the boot
 		sample   wire.Revision // of the samples: the time when the meter began, and a count
 		full     bool          // the last record could not be written
 	}
@@ -75,7 +87,7 @@ func New(o Options) *Meter {
 	m.mu.accounts = map[wire.CTID]*account{}
 	m.mu.minutes = shelf{dir: filepath.Join(o.Dir, "minute"), per: perHour, keep: 25}
 	m.mu.hours = shelf{dir: filepath.Join(o.Dir, "hour"), per: 24, keep: 36}
-	m.mu.sample = wire.Revision(time.Now().Unix())
+	m.mu.sample, m.mu.since = wire.Revision(time.Now().Unix()), sinceBoot()
 	return m
 }
 
@@ -108,17 +120,31 @@ func (m *Meter) look(now time.Time) {
 			a.gone = true
 		}
 	}
+	var whose map[wire.CTID]Whose // asked for once, if one is new
 	for id, r := range list {
 		a := m.mu.accounts[id]
 		if a == nil {
-			a = &account{}
+			if whose == nil {
+				whose = m.whose()
+			}
+			a = &account{whose: whose[id]}
 			m.mu.accounts[id] = a
 		}
 		a.take(id, r, now, m.mu.sample)
 	}
 	if m.mu.looks++; m.mu.looks >= perMinute {
-		m.minute(now)
+		m.minute(now, disk)
 	}
+}
+
+// whose asks whose containers are.
+func (m *Meter) whose() map[wire.CTID]Whose {
+	if m.o.Whose != nil {
+		if all := m.o.Whose(); all != nil {
+			return all
+		}
+	}
+	return map[wire.CTID]Whose{}
 }
 
 // opened opens what is on the disk, until that succeeds; the lock is held.
@@ -152,7 +178,7 @@ func (m *Meter) resume() error {
 	last := max(m.mu.minutes.last-perHour, 0) // a container that did not run in the last minutes may have been read in an earlier one
 	return m.mu.minutes.each(last, func(_ header, body []byte) bool {
 		for _, e := range entries(body, 0) {
-			m.mu.accounts[e.CTID] = &account{last: e.Mark, gone: true}
+			m.mu.accounts[e.CTID] = &account{last: e.Mark, gone: true, whose: Whose{e.Env, e.Account, e.Reserved}}
 		}
 		return true
 	})
@@ -175,14 +201,26 @@ func name(dir string) (string, error) {
 	return text, nil
 }
 
-// minute writes what was used since the last record. If it can't be written, it is part of the next one; the lock is held.
-func (m *Meter) minute(now time.Time) {
+// minute writes what was used since the last record, and what others that did not run have on disk. If it can't be written, it is part of
+// the next one; the lock is held.
+func (m *Meter) minute(now time.Time, disk map[wire.CTID]int64) {
 	var list []entry
-	for _, id := range slices.Sorted(maps.Keys(m.mu.accounts)) {
-		if a := m.mu.accounts[id]; a.open.Seconds > 0 {
-			list = append(list, entry{a.open, a.last})
+	whose, at := m.whose(), sinceBoot()
+	for id, a := range m.mu.accounts {
+		if w, there := whose[id]; there { // one that is being removed stays whose it was
+			a.whose = w
+		}
+		if a.open.Seconds > 0 {
+			list = append(list, entry{a.whose.on(a.open), a.last})
 		}
 	}
+	took := time.Duration(at - m.mu.since).Seconds()
+	for id, bytes := range disk {
+		if a := m.mu.accounts[id]; (a == nil || a.open.Seconds == 0) && bytes > 0 && took > 0 {
+			list = append(list, entry{Record: whose[id].on(usage.Record{CTID: id, Seconds: took, Disk: bytes})})
+		}
+	}
+	slices.SortFunc(list, func(x, y entry) int { return cmp.Compare(x.CTID, y.CTID) })
 	if err := m.mu.minutes.add(now.Unix(), list); err != nil {
 		m.trouble(err)
 		m.mu.looks = perMinute - 1 // again at the next look
@@ -191,7 +229,7 @@ func (m *Meter) minute(now time.Time) {
 	if m.mu.full {
 		m.log.Info("records of use are written again")
 	}
-	m.mu.looks, m.mu.full = 0, false
+	m.mu.looks, m.mu.full, m.mu.since = 0, false, at
 	for id, a := range m.mu.accounts {
 		if a.open = (usage.Record{}); a.gone {
 			delete(m.mu.accounts, id)
@@ -201,10 +239,20 @@ func (m *Meter) minute(now time.Time) {
 	m.sum()
 }
 
+// on is a record of what is whose w says.
+func (w Whose) on(r usage.Record) usage.Record {
+	r.Env, r.Account, r.Reserved = w.Env, w.Account, w.Reserved
+	return r
+}
+
 // sum makes the records of hours that are complete and not there yet; the lock is held.
 func (m *Meter) sum() {
 	for m.mu.hours.last < m.mu.minutes.last/perHour {
-		hour := map[wire.CTID]usage.Record{}
+		type part struct { // of a container that went to another account there is one of each
+			id wire.CTID
+			of wire.Account
+		}
+		hour := map[part]usage.Record{}
 		first, end := m.mu.hours.last*perHour, int64(0)
 		err := m.mu.minutes.each(first, func(h header, body []byte) bool {
 			if h.revision > first+perHour {
@@ -212,14 +260,16 @@ func (m *Meter) sum() {
 			}
 			end = h.end
 			for _, e := range entries(body, 0) {
-				hour[e.CTID] = hour[e.CTID].Add(e.Record)
+				at := part{e.CTID, e.Account}
+				hour[at] = hour[at].Add(e.Record)
 			}
 			return true
 		})
 		list := make([]entry, 0, len(hour))
-		for _, id := range slices.Sorted(maps.Keys(hour)) {
-			list = append(list, entry{Record: hour[id]})
+		for _, r := range hour {
+			list = append(list, entry{Record: r})
 		}
+		slices.SortFunc(list, func(x, y entry) int { return cmp.Or(cmp.Compare(x.CTID, y.CTID), cmp.Compare(x.Account, y.Account)) })
 		if err == nil {
 			err = m.mu.hours.add(end, list)
 		}
@@ -244,6 +294,9 @@ func (m *Meter) Answer(_ context.Context, a usage.Ask) (usage.Answer, error) {
 	}
 	m.mu.Lock()
 	out := usage.Answer{Book: m.mu.book, Records: []usage.Record{}, Next: a.Since}
+	if m.o.MHz != nil {
+		out.MHz = m.o.MHz()
+	}
 	from := m.mu.minutes
 	if a.Step == usage.Hour {
 		from = m.mu.hours

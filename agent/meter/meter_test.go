@@ -190,6 +190,115 @@ func TestAllQuiet(t *testing.T) {
 	}
 }
 
+// TestCounted: what counts of memory is what the kernel gives nobody else: page cache is left out, what is swapped out is in, once. The
+// peak is that of the samples, and the record says which.
+func TestCounted(t *testing.T) {
+	m := newMachine(t)
+	m.start(101)
+	x := m.meter()
+	now := time.Unix(1_000_000, 0)
+	for i, stat := range []string{"anon 100\nfile 5000\nkernel 20\nkernel_stack 7\nshmem 3\nswapcached 0\n",
+		"anon 300\nfile 9000\nkernel 20\nshmem 40\nswapcached 15\nactive_anon 999\n", "anon 50\nfile 1\nkernel 20\n"} {
+		m.uses(101, 9000, int64(i+1))
+		m.put(101, "memory.stat", stat)
+		if i == 1 {
+			m.put(101, "memory.swap.current", "1000\n")
+		}
+		x.look(now.Add(time.Duration(i) * every))
+	}
+	got := m.answer(x, usage.Ask{Step: usage.Sample}).Records
+	if len(got) != 3 || got[0].RAMPeak != 123 || got[1].RAMPeak != 300+40+20+985 || got[2].RAMPeak != 1070 || got[2].MemoryMean != 9000 {
+		t.Fatalf("samples %+v", got)
+	}
+	for range perMinute - 3 {
+		x.look(now.Add(time.Minute))
+	}
+	r := m.answer(x, usage.Ask{Step: usage.Minute}).Records[0]
+	if r.RAMPeak != 1345 || r.RAMPeakAt != now.Unix()+5 || r.RAMMean < 123 || r.RAMMean > 1345 {
+		t.Errorf("the minute is %+v", r)
+	}
+}
+
+// TestAsleep: one that is frozen has no memory from the next minute's record on, until it uses the processor again.
+func TestAsleep(t *testing.T) {
+	m := newMachine(t)
+	m.start(101)
+	m.put(101, "memory.stat", "anon 4096\n")
+	x, now := m.meter(), time.Unix(1_000_000, 0)
+	x.look(now)
+	m.put(101, "cgroup.events", "populated 1\nfrozen 1\n")
+	minute(x, now)
+	minute(x, now)
+	got := m.answer(x, usage.Ask{Step: usage.Minute}).Records
+	if len(got) != 2 || got[0].RAMPeak != 4096 || got[1].RAMPeak != 0 || got[1].RAMPeakAt == 0 || got[1].Disk != 7 || got[1].Seconds <= 0 {
+		t.Errorf("asleep: %+v", got)
+	}
+	m.put(101, "cgroup.events", "populated 1\nfrozen 0\n")
+	m.uses(101, 1000, 5)
+	x.look(now)
+	if s := m.answer(x, usage.Ask{Step: usage.Sample}).Records; s[len(s)-1].RAMPeak != 4096 {
+		t.Errorf("awake: %+v", s[len(s)-1])
+	}
+}
+
+// TestStopped: one that does not run has disk, and nothing else; it is counted from the minute's record on, and so it is by the next agent.
+func TestStopped(t *testing.T) {
+	m := newMachine(t)
+	x, now := m.meter(), time.Unix(1_000_000, 0)
+	minute(x, now)
+	x = m.meter()
+	minute(x, now)
+	m.start(101)
+	m.uses(101, 1000, 50)
+	minute(x, now)
+	got := m.answer(x, usage.Ask{Step: usage.Minute}).Records
+	if len(got) != 3 {
+		t.Fatalf("%+v", got)
+	}
+	for _, r := range got[:2] {
+		if want := (usage.Record{CTID: 101, Disk: 7, Revision: r.Revision, End: r.End, Seconds: r.Seconds}); r != want || r.Seconds <= 0 {
+			t.Errorf("it does not run: %+v", r)
+		}
+	}
+	if r := got[2]; r.CPUMicros != 50 || r.MemoryMean < 990 || r.RAMPeakAt == 0 {
+		t.Errorf("it runs: %+v", r)
+	}
+}
+
+// TestWhose: each record is of whom its container was when it was written. An hour in which it went to another account has two of it. One
+// that is being removed stays whose it was, also for the next agent.
+func TestWhose(t *testing.T) {
+	m := newMachine(t)
+	m.start(101)
+	of := map[wire.CTID]Whose{101: {"shop", "alice", 4}}
+	meter := func() *Meter {
+		x := m.meter()
+		x.o.Whose, x.o.MHz = func() map[wire.CTID]Whose { return of }, func() int64 { return 2400 }
+		return x
+	}
+	x, now := meter(), time.Unix(1_000_000, 0)
+	for i := range perHour {
+		switch i {
+		case 20:
+			of = map[wire.CTID]Whose{101: {"shop", "bob", 2}}
+		case 40:
+			of = nil
+			x = meter()
+		}
+		m.uses(101, 1000, int64(i+1))
+		minute(x, now)
+	}
+	hours := m.answer(x, usage.Ask{Step: usage.Hour})
+	if len(hours.Records) != 2 || hours.MHz != 2400 {
+		t.Fatalf("hours %+v", hours)
+	}
+	a, b := hours.Records[0], hours.Records[1]
+	if a.Account != "alice" || a.Env != "shop" || a.Reserved != 4 || a.CPUMicros != 20 || b.Account != "bob" || b.Reserved != 2 ||
+		b.CPUMicros != perHour-20 {
+		t.Errorf("hours %+v", hours.Records)
+	}
+}
+
 // TestNothingIsLostOrTwice: agents are killed, containers started again, clocks set, disks full and readers away, in any order.
 func TestNothingIsLostOrTwice(t *testing.T) {
 	seed := time.Now().UnixNano()

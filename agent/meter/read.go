@@ -105,7 +105,9 @@ func (k *kernel) one(id wire.CTID, dir string, whole bool) (r reading, ok bool) 
 		return r, false
 	}
 	r.CPU = keyed(cpu, "usage_usec ")
-	if was, ok := k.last[id]; ok && !whole && was.Cgroup == r.Cgroup && was.CPU == r.CPU {
+	was, ok := k.last[id]
+	idle := ok && was.Cgroup == r.Cgroup && was.CPU == r.CPU
+	if idle && !whole {
 		was.At, was.peak = r.At, was.memory
 		return was, true
 	}
@@ -114,6 +116,9 @@ func (k *kernel) one(id wire.CTID, dir string, whole bool) (r reading, ok bool) 
 		return r, false
 	}
 	r.memory = number(memory)
+	if !idle || !frozen(dir) { // nobody pays for memory of a container that is frozen
+		r.ram = used(dir)
+	}
 	if text, err := sys.ReadSmall(filepath.Join(dir, "io.stat")); err == nil {
 		for f := range strings.FieldsSeq(text) {
 			kind, v, _ := strings.Cut(f, "=")
@@ -131,6 +136,27 @@ func (k *kernel) one(id wire.CTID, dir string, whole bool) (r reading, ok bool) 
 	}
 	r.peak = k.peak(id, dir, r.Cgroup)
 	return r, true
+}
+
+// used is the memory of a cgroup that counts, in bytes: anonymous and shared memory and the kernel's for it (cgroup-v2, memory.stat: anon,
+// shmem, kernel), and what is swapped out, but for what is in memory at the same time and counted there (swapcached). What else is in
+// memory.current is page cache.
+func used(dir string) int64 {
+	text, err := sys.ReadSmall(filepath.Join(dir, "memory.stat"))
+	if err != nil {
+		return 0
+	}
+	sum := keyed(text, "anon ") + keyed(text, "shmem ") + keyed(text, "kernel ")
+	if swap, err := sys.ReadSmall(filepath.Join(dir, "memory.swap.current")); err == nil { // a kernel without swap has no such file
+		sum += max(number(swap)-keyed(text, "swapcached "), 0)
+	}
+	return sum
+}
+
+// frozen tells whether all processes of a cgroup are stopped (cgroup-v2, cgroup.events).
+func frozen(dir string) bool {
+	text, err := sys.ReadSmall(filepath.Join(dir, "cgroup.events"))
+	return err == nil && keyed(text, "frozen ") == 1
 }
 
 // peak is the most memory since reset, or since the cgroup was made.

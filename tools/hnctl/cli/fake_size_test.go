@@ -42,7 +42,8 @@ func (f *fake) usage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := usage.Answer{Book: "0123456789abcdef", Next: 1, More: r.URL.Query().Get("since") != "1", Records: []usage.Record{{CTID: 101,
-		Revision: 1, End: 1_700_000_000, Seconds: 60, MemoryMean: 32 << 20, MemoryPeak: 48 << 20, CPUMicros: 6_000_000, Written: 5 << 20}}}
+		Revision: 1, End: 1_700_000_000, Seconds: 60, MemoryMean: 32 << 20, MemoryPeak: 48 << 20, RAMPeak: 40 << 20, CPUMicros: 6_000_000,
+		Written: 5 << 20}}}
 	switch r.URL.Query().Get("host") {
 	case "":
 	case "host-1": // that it was on before

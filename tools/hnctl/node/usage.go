@@ -19,9 +19,10 @@ func nodeUsage(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use: "usage NODE", Short: "What a node has used: memory, CPU, disk and network", Args: cobra.ExactArgs(1),
 		Long: "Shows what a node has used, as its host counted it: by samples of 5 seconds (kept for 10 minutes), by minutes (24 hours) " +
-			"or by\nhours (35 days). MEMORY is the mean and the peak; CPU is in percent of one processor; the rest is what was read, " +
-			"written,\nreceived and sent in that time, and what it has on disk at its end. What a node used before it moved is at the " +
-			"host that\nit left: --host.",
+			"or by\nhours (35 days). MEMORY is the mean and PEAK the peak of all its memory; RAM is the peak of what counts: page cache " +
+			"is left out,\nwhat is swapped out is in. CPU is in percent of one processor; the rest is what was read, written, received " +
+			"and sent in that\ntime, and what it has on disk at its end. What a node used before it moved is at the host that it left: " +
+			"--host.",
 		Example: "  hnctl node usage 101\n  hnctl node usage 101 --since 24h --step hour\n  hnctl node usage 101 --output json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if s := usage.Step(step); !slices.Contains([]usage.Step{usage.Sample, usage.Minute, usage.Hour}, s) {
@@ -58,14 +59,14 @@ func nodeUsage(a *app.App) *cobra.Command {
 }
 
 func usageTable(t *app.Table, list []usage.Record) {
-	t.Head("UNTIL", "SECONDS", "MEMORY", "PEAK", "CPU", "READ", "WRITTEN", "RECEIVED", "SENT", "DISK")
+	t.Head("UNTIL", "SECONDS", "MEMORY", "PEAK", "RAM", "CPU", "READ", "WRITTEN", "RECEIVED", "SENT", "DISK")
 	kib := func(n int64) string { return fmt.Sprintf("%d KiB", n>>10) }
 	for _, r := range list {
 		cpu := 0.0
 		if r.Seconds > 0 {
 			cpu = float64(r.CPUMicros) / r.Seconds / 1e4
 		}
-		t.Row(app.Stamp(time.Unix(r.End, 0)), fmt.Sprintf("%.0f", r.Seconds), kib(r.MemoryMean), kib(r.MemoryPeak),
+		t.Row(app.Stamp(time.Unix(r.End, 0)), fmt.Sprintf("%.0f", r.Seconds), kib(r.MemoryMean), kib(r.MemoryPeak), kib(r.RAMPeak),
 			fmt.Sprintf("%.1f %%", cpu), kib(r.Read), kib(r.Written), kib(r.NetIn), kib(r.NetOut), kib(r.Disk))
 	}
 }
