@@ -108,6 +108,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"undoRedeploy":     {there: "hello", nothing: "nosuch", body: operator.UndoRedeploy{}},
 		"groupEnvironment": {there: "hello", nothing: "nosuch", body: operator.EnvironmentGroup{Group: "one"}},
 		"getFirewall":      node, "setFirewall": wall,
+		"getUsage":     {cluster: true, query: "?by=host"}, // of its own: TestMetering
 		"getNodeUsage": node, "getNodeSize": node, "resizeNode": size, "moveNode": {cluster: true, there: "100", body: operator.MoveNode{}},
 		"getAddresses": node, "setAddresses": {cluster: true, there: "100", body: operator.PublicAddresses{Addresses: []netip.Addr{}}},
 		"getMounts": node, "setMounts": {there: "100", nothing: "4711", body: operator.MountedVolumes{Mounts: []operator.NodeMount{}}},

@@ -38,6 +38,7 @@ import (
 	"hardnode.dev/orchestrator/licensing"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/mail"
+	"hardnode.dev/orchestrator/metered"
 	"hardnode.dev/orchestrator/metrics"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/panel"
@@ -230,6 +231,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Made: o.passkeys.FinishAdd, Add: o.api.AddPasskey, Rename: o.api.RenamePasskey, Remove: o.api.RemovePasskey}
 	o.api.Errors = o.license.Errors.Waiting
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
+	o.api.Metering = metered.New(o.store.View, o.trust, o.holder)
 	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Serves: netboot.Serves,
 		Carries: shelf.Carries, Now: time.Now}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect

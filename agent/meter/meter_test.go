@@ -538,12 +538,17 @@ func TestTraffic(t *testing.T) {
 // BenchmarkLook is one look at 300 containers, of which there are twelve a minute.
 func BenchmarkLook(b *testing.B) {
 	cgroups := b.TempDir()
+	stat := "anon 4096\nfile 4096\nkernel 4096\n" // and what there is of the kernel's some fifty others
+	for i := range 50 {
+		stat += fmt.Sprintf("another_figure_%d 0\n", i)
+	}
 	for i := range 300 {
 		dir := filepath.Join(cgroups, fmt.Sprint(1000+i))
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			b.Fatal(err)
 		}
 		for file, text := range map[string]string{"memory.current": "4096\n", "memory.peak": "4096\n", "io.stat": "",
+			"memory.stat": stat, "memory.swap.current": "0\n",
 			"cpu.stat": "usage_usec 1\nuser_usec 1\nsystem_usec 0\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0\n"} {
 			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 				b.Fatal(err)

@@ -27,6 +27,7 @@ var components = []component{
 	{Name: "orchestrator", Pkg: "orchestrator"},
 	{Name: "resolver", Pkg: "orchestrator/resolver"},
 	{Name: "patcher", Pkg: "orchestrator/patcher"},
+	{Name: "metering", Pkg: "orchestrator/metering"},
 	{Name: "netboot", Pkg: "orchestrator/netboot", Loaders: true},
 }
 

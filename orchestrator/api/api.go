@@ -93,6 +93,7 @@ type Server struct {
 	Releases     Releases
 	Netboot      *pxe.Desk
 	Rollouts     Rollouts
+	Metering     Metering
 	Errors       func() (jls.ErrorReport, error) // of the platform's own programs, that wait
 	Systems      *systems.Desk                   // of which release each host's system shall be
 	Enroll       *enroll.Desk
@@ -277,6 +278,8 @@ func (s *Server) operations() {
 	serve(s, route{"getNode", "GET", "/nodes/{ctid}", "One node", authz.Read, 200}, s.getNode)
 	serve(s, route{"getNodeUsage", "GET", "/nodes/{ctid}/usage", "What a node has used, by 5 seconds, minutes or hours, pulled by revision",
 		authz.Read, 200}, s.nodeUsage)
+	serve(s, route{"getUsage", "GET", "/usage", "What environments, accounts, nodes or hosts have used, by hours, days or months",
+		authz.Read, 200}, s.getUsage)
 	serve(s, route{"getNodeSize", "GET", "/nodes/{ctid}/size", "What a node may use", authz.Read, 200}, s.nodeSize)
 	serve(s, route{"resizeNode", "PUT", "/nodes/{ctid}/size", "Change what a node may use, while it runs", authz.Write, 200}, s.resizeNode)
 	serveWith(s, route{"moveNode", "POST", "/nodes/{ctid}/move",
@@ -384,8 +387,8 @@ func (s *Server) operations() {
 
 	serve(s, route{"listComponents", "GET", "/components", "The platform's components: where they run, of which release, what is tried",
 		authz.Read, 200}, s.listComponents)
-	serve(s, route{"makeComponent", "POST", "/components", "Give a cluster that was made before there was a Patcher one", authz.Admin, 200},
-		s.makeComponent)
+	serve(s, route{"makeComponent", "POST", "/components", "Give a cluster a component that it was made without",
+		authz.Admin, 200}, s.makeComponent)
 	serve(s, route{"replaceComponent", "PUT", "/components/{component}",
 		"Have a component run its version of a release, until that is confirmed: else its host goes back by itself",
 		authz.Patch, 200}, s.replaceComponent)

@@ -11,7 +11,8 @@ import (
 
 // ofAll are the operations without an environment, a node or an operation in their path that a token for some environments may ask for:
 // what they answer is of these alone.
-var ofAll = map[string]bool{"listEnvironments": true, "listNodes": true, "listOperations": true, "getVersion": true}
+var ofAll = map[string]bool{"listEnvironments": true, "listNodes": true, "listOperations": true, "getVersion": true,
+	"getUsage": true}
 
 // notWithin are those of an environment that reach beyond it: into others of its group, and to other accounts.
 var notWithin = map[string]bool{"groupEnvironment": true, "listEnvironmentShares": true, "shareEnvironment": true,

@@ -3,7 +3,7 @@
 // Owns: the long polls of assignments, sessions and routes, the taking in of reports, the route that sessions dial back to.
 // In: calls of hosts and of the resolver, each known by its certificate.
 // Out: that host's own Assignment, its sessions; metadata and parts of releases; the routes, to the resolver only; what netboot serves, to
-// netboot only.
+// netboot only; hosts' records of use, to metering only.
 // Never: answers a host about another one, decides anything, or keeps a host waiting beyond its long poll.
 package hostapi
 
@@ -30,6 +30,7 @@ import (
 	"hardnode.dev/internal/wire/hold"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jls"
+	"hardnode.dev/internal/wire/metering"
 	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/upkeep"
@@ -131,6 +132,8 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET "+host.PathNetboot, s.netboot)
 	mux.HandleFunc("PUT "+host.PathNetbootReport, s.netbootReport)
 	mux.HandleFunc("GET "+host.PathNetbootFile+"{digest}", s.netbootFile)
+	mux.HandleFunc("GET "+metering.PathHosts, s.meteredHosts)
+	mux.HandleFunc("POST "+metering.PathHosts+"/{host}", s.meteredUsage)
 	mux.HandleFunc("GET "+host.PathReleases+"{repository}/{name}", s.hosts(s.metadata))
 	mux.HandleFunc("GET "+host.PathReleaseFiles+"{digest}", s.hosts(s.releaseFile))
 	mux.HandleFunc("GET "+host.PathReleasePeers+"{digest}", s.hosts(s.releasePeers))

@@ -32,6 +32,7 @@ var arrows = []struct{ from, to, reason string }{
 	{"agent/health", "agent/container", "a check asks an address"},
 	{"agent/garbage", "agent/fetch", "what may go is decided without the store of images"},
 	{"orchestrator/patcher/rollout", "orchestrator/patcher", "what is decided knows nobody who carries it out"},
+	{"orchestrator/metering/hours", "orchestrator/metering", "what a record counts for is decided without a database"},
 	{"agent/spawner/fork", "agent/spawner/hold", "a child is made without knowing who remembers it"},
 	{"agent/spawner/stray", "agent/spawner/fork", "a stray may be any child of this process"},
 	{"tools/hnctl/app", "tools/hnctl/cli", "what every command gets knows no command"},
@@ -54,7 +55,8 @@ var (
 	deciding = []string{"agent/plan", "agent/history", "agent/container/spec", "init/reason", "orchestrator/env", "orchestrator/entitle",
 		"orchestrator/place", "orchestrator/ops/progress", "orchestrator/world", "orchestrator/converge",
 		"orchestrator/converge/same", "orchestrator/converge/rotate",
-		"orchestrator/blocks", "orchestrator/patcher/rollout", "internal/disk/pick", "internal/disk/bootorder"}
+		"orchestrator/blocks", "orchestrator/patcher/rollout", "orchestrator/metering/hours", "internal/disk/pick",
+		"internal/disk/bootorder"}
 	forbidden = []string{"os", "net/http", "syscall", "golang.org/x/sys/unix", "log", "log/slog", "hardnode.dev/internal/logging"}
 )
 

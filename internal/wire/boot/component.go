@@ -19,6 +19,7 @@ const (
 	ResolverConfigFile = RunDir + "/resolver.json"
 	NetbootConfigFile  = RunDir + "/netboot.json" // written by the orchestrator, when netboot is switched on
 	PatcherConfigFile  = RunDir + "/patcher.json"
+	MeteringConfigFile = RunDir + "/metering.json" // written by the orchestrator, when metering is enabled
 )
 
 // RegistryConfig is the file RegistryConfigFile of the registry's container.
@@ -61,6 +62,27 @@ func DecodeNetbootConfig(raw []byte) (NetbootConfig, error) {
 	}
 	if err != nil {
 		return NetbootConfig{}, fmt.Errorf("netboot configuration: %v", err)
+	}
+	return c, nil
+}
+
+// MeteringConfig is the file MeteringConfigFile of metering's container.
+type MeteringConfig struct {
+	Version      int            `json:"version"` // 1
+	Cluster      wire.ClusterID `json:"cluster"`
+	CAPin        string         `json:"caPin"`        // identity.Pin of the root CA
+	Orchestrator []string       `json:"orchestrator"` // host:port of the host API (7444), tried in order
+}
+
+// DecodeMeteringConfig reads a MeteringConfig.
+func DecodeMeteringConfig(raw []byte) (MeteringConfig, error) {
+	var c MeteringConfig
+	err := neighbour.Decode(raw, &c)
+	if err == nil {
+		err = errors.Join(checkHead(c.Version, c.Cluster, c.CAPin), checkAddresses("orchestrator", c.Orchestrator))
+	}
+	if err != nil {
+		return MeteringConfig{}, fmt.Errorf("metering configuration: %v", err)
 	}
 	return c, nil
 }

@@ -105,3 +105,20 @@ func FuzzDecodeResolverConfig(f *testing.F) {
 		}
 	})
 }
+
+func TestDecodeMeteringConfig(t *testing.T) {
+	good := `{"version":1,"cluster":"cl-0123456789abcdef","caPin":"` + hash + `","orchestrator":["10.96.0.13:7444"]}`
+	for _, c := range []struct{ name, doc, want string }{
+		{"good", good, ""},
+		{"of a later version", strings.Replace(good, "{", `{"more":[1],`, 1), ""},
+		{"none", strings.Replace(good, `"10.96.0.13:7444"`, "", 1), "at least one"},
+		{"no port", strings.Replace(good, ":7444", "", 1), "want host:port"},
+		{"version", strings.Replace(good, `"version":1`, `"version":9`, 1), "version"},
+		{"no pin", strings.Replace(good, hash, "", 1), "caPin"},
+	} {
+		if _, err := DecodeMeteringConfig([]byte(c.doc)); (c.want == "") != (err == nil) || err != nil &&
+			!strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
+		}
+	}
+}

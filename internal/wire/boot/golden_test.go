@@ -11,6 +11,7 @@ func TestGolden(t *testing.T) {
 	golden.Wire[ResolverConfig](t, "resolver-config")
 	golden.Wire[NetbootConfig](t, "netboot-config")
 	golden.Wire[PatcherConfig](t, "patcher-config")
+	golden.Wire[MeteringConfig](t, "metering-config")
 	golden.Wire[Bundle](t, "bundle")
 	golden.Wire[OrchestratorSeed](t, "orchestrator-seed")
 	golden.Wire[AgentStatus](t, "agent-status")

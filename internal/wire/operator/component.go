@@ -52,8 +52,9 @@ type ReplaceComponent struct {
 	Reason    string `json:"reason,omitempty" maxLength:"200"`
 }
 
-// NewComponent has the platform get a component that it was made without. Today that is the Patcher alone.
+// NewComponent has the platform get a component that it was made without: the Patcher, where it was made before there was one, or
+// metering.
 type NewComponent struct {
-	Name    string `json:"name" enum:"patcher"`
+	Name    string `json:"name" enum:"patcher,metering"`
 	Release string `json:"release,omitempty" maxLength:"60" doc:"An imported release that its image is of; absent: the infra host's boot medium has it"`
 }

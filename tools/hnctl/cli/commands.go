@@ -11,6 +11,7 @@ import (
 	"hardnode.dev/tools/hnctl/host"
 	"hardnode.dev/tools/hnctl/jls"
 	"hardnode.dev/tools/hnctl/media"
+	"hardnode.dev/tools/hnctl/metering"
 	"hardnode.dev/tools/hnctl/node"
 	"hardnode.dev/tools/hnctl/operation"
 	"hardnode.dev/tools/hnctl/patch"
@@ -39,6 +40,7 @@ func commands(a *app.App) []*cobra.Command {
 		patch.Group(a),
 		token.Group(a),
 		account.Group(a),
+		metering.Group(a),
 		user.Login(a),
 		user.Logout(a),
 		user.Whoami(a),

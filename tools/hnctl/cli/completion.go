@@ -80,7 +80,9 @@ var ofFlag = map[string]completer{
 	"dhcp-dns":    fixed("10.77.0.1"),
 	"join-within": fixed("1h", "24h"), "within": fixed("5m", "10m", "30m"), "disk-transport": fixed(install.Transports...),
 	"address": fixed("127.0.0.1", "::1"), "to": accountNames,
-	"step": fixed("sample", "minute", "hour"), "cloudlets": fixed("1:4", "2:8"),
+	"by": fixed("account", "environment", "node", "host"), "span": fixed("hour", "day", "month", "all"), "until": fixed("1h", "1d"),
+	"price": files,
+	"step":  fixed("sample", "minute", "hour"), "cloudlets": fixed("1:4", "2:8"),
 	"user": fixed("root", "postgres", "mysql", "www-data", "nobody"), // which of them a node has only its /etc/passwd knows
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -18,7 +19,8 @@ func (f *fake) patching(mux *http.ServeMux) {
 			refuse(w, operator.NotFound, "releases/"+want.Release, "no such release was imported", "see hnctl release list")
 			return
 		}
-		reply(w, 200, operator.Component{Name: want.Name, CTID: 5, HostName: "infra-1", State: "waiting", Release: want.Release})
+		ctid := map[string]wire.CTID{"patcher": 5, "metering": 9}[want.Name]
+		reply(w, 200, operator.Component{Name: want.Name, CTID: ctid, HostName: "infra-1", State: "waiting", Release: want.Release})
 	})
 	var all []operator.Rollout // the newest first
 	at := func(pattern string, h func(r *operator.Rollout, w http.ResponseWriter)) {

@@ -403,6 +403,7 @@ func (f *fake) handler() http.Handler {
 	f.names(mux)
 	f.disks(mux)
 	f.patching(mux)
+	mux.HandleFunc("GET "+operator.Prefix+"/usage", f.metered)
 	f.environments(mux)
 	f.domains(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
