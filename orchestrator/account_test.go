@@ -56,7 +56,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 	leave.body = operator.LeaveHost{}
 	disk, change, cordon := h, h, h
 	cordon.body = operator.CordonHost{}
-	drain := cordon
+	drain, label := cordon, h
+	label.body = operator.SetHostLabels{Labels: map[string]string{"disk": "ssd"}}
 	disk.body = operator.InstallHost{Spec: install.Spec{DryRun: true}}
 	replace := h
 	replace.body = operator.ReplaceDisk{Replace: storage.Replace{DryRun: true}}
@@ -99,6 +100,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getHostDisks": h, "replaceHostDisk": replace, "scrubHostDisks": h,
 		"acknowledgeHostDisk": acknowledge,
 		"changeHostSlots":     change, "cordonHost": cordon, "uncordonHost": h, "drainHost": drain,
+		"getHostLabels": h, "setHostLabels": label,
 		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
 		"editEnvironment":    {there: "hello", nothing: "nosuch", apart: true}, // where it sees none it creates one: TestEditOfOthers
 		"renameEnvironment":  {there: "hello", nothing: "nosuch", body: operator.RenameEnvironment{Name: "other"}},

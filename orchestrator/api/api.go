@@ -237,6 +237,9 @@ func (s *Server) operations() {
 	serve(s, route{"cordonHost", "PUT", "/hosts/{host}/cordon",
 		"Keep new nodes off a host, by id or name; what runs on it goes on", authz.Patch, 200}, s.cordonHost)
 	serve(s, route{"uncordonHost", "DELETE", "/hosts/{host}/cordon", "Let a host take new nodes again", authz.Patch, 200}, s.uncordonHost)
+	serveWith(s, route{"getHostLabels", "GET", "/hosts/{host}/labels", "What is said of a host for placing", authz.Read, 200}, s.getLabels)
+	serveWith(s, route{"setHostLabels", "PUT", "/hosts/{host}/labels",
+		"Replace what is said of a host for placing; nodes that are there stay where they are", authz.Admin, 200}, s.setLabels)
 	serveWith(s, route{"drainHost", "POST", "/hosts/{host}/drain",
 		"Cordon a host and empty it of users' nodes: each runs elsewhere before it goes, what can't leave is stopped last",
 		authz.Patch, 202}, s.drainHost)

@@ -20,7 +20,7 @@ type editInput struct {
 	RemoveData bool         `query:"remove_data" doc:"Nodes with volumes, and volumes, may go with their data; else that is refused"`
 	IfMatch    string       `header:"If-Match" maxLength:"40" doc:"Only if the environment still has this ETag"`
 	Key        string       `header:"Idempotency-Key" maxLength:"100" doc:"A repeated request with the same key is answered as the first one, for a day"`
-	Knows      string       `header:"Hardnode-Knows" maxLength:"200" doc:"The fields of a layer that the sender knows, of after, links and firewall, separated by commas: without one of them here an edit is refused that would take it away from a layer"`
+	Knows      string       `header:"Hardnode-Knows" maxLength:"200" doc:"The fields of a layer that the sender knows, of after, links, firewall and place, separated by commas: without one of them here an edit is refused that would take it away from a layer"`
 	Body       operator.EnvironmentSpec
 }
 

@@ -59,6 +59,9 @@ func (x *Index) DryRunEdit(account wire.Account, spec operator.EnvironmentSpec) 
 		return nil, problem
 	}
 	if e := x.envs[spec.Name]; e != nil {
+		if p := x.unlabelled(e, spec); p != nil {
+			return nil, p
+		}
 		for _, id := range e.nodes {
 			n := x.nodes[id]
 			nodes = slices.DeleteFunc(nodes, func(o env.Node) bool { return !n.Gone && o.Layer == n.Layer && o.Index == n.Index })
@@ -68,6 +71,25 @@ func (x *Index) DryRunEdit(account wire.Account, spec operator.EnvironmentSpec) 
 		return nil, operator.NewProblem(operator.Exhausted, "licence", why, "see hnctl licence show; what exists goes on")
 	}
 	return x.try(spec, nodes)
+}
+
+// unlabelled says which layers of an environment ask for other hosts than before, and for what no host has: it may be a slip, and nodes
+// that are there would find no host when theirs is lost.
+func (x *Index) unlabelled(e *environment, spec operator.EnvironmentSpec) *operator.Problem {
+	var found []*operator.Problem
+	for i, l := range spec.Layers {
+		var was *operator.PlaceSpec
+		if e.record != nil {
+			if old := layerOf(*e.record, l.Name); old != nil {
+				was = old.Place
+			}
+		}
+		if lacks := x.board.Lacks(l.Place); lacks != "" && !was.Same(l.Place) {
+			found = append(found, operator.NewProblem(operator.Exhausted, fmt.Sprintf("layers[%d].place", i), "no host has "+lacks,
+				Unlabelled(l.Name)))
+		}
+	}
+	return operator.All(found)
 }
 
 // try is where nodes would go now.
@@ -97,6 +119,11 @@ func (x *Index) try(spec operator.EnvironmentSpec, nodes []env.Node) ([]operator
 	return out, nil
 }
 
+// Unlabelled is what to do where no host has what a layer asks of one.
+func Unlabelled(layer wire.LayerName) string {
+	return fmt.Sprintf("change place of layer %s, or have those who run the cluster label a host: hnctl host label", layer)
+}
+
 // refused puts a refusal into a person's words: what can never fit is told apart from what does not fit now.
 func refused(spec operator.EnvironmentSpec, n env.Node, r *place.Refusal) *operator.Problem {
 	at := 0
@@ -104,6 +131,9 @@ func refused(spec operator.EnvironmentSpec, n env.Node, r *place.Refusal) *opera
 		if l.Name == n.Layer {
 			at = i
 		}
+	}
+	if r.Lacks != "" {
+		return operator.NewProblem(operator.Exhausted, fmt.Sprintf("layers[%d].place", at), r.String(), Unlabelled(n.Layer))
 	}
 	if r.TooBig {
 		return operator.NewProblem(operator.Exhausted, fmt.Sprintf("layers[%d].cloudlets.dynamic", at),

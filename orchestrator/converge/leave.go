@@ -125,7 +125,7 @@ func (p *planner) bound(n *store.Node) string {
 		return stays.Reason
 	case c.Leaves() && c.Drain.Operation != "" && n.Tried == c.Drain.Operation:
 		return "its move to another host was given up"
-	case !p.board.Fits(carried(n)):
+	case !p.board.Fits(p.carried(n)):
 		return "no other host takes it"
 	}
 	return ""
@@ -141,7 +141,7 @@ func (p *planner) depart(e store.Environment, n store.Node) *place.Refusal {
 			return nil
 		}
 	}
-	choice, refusal := p.board.Place(carried(&n))
+	choice, refusal := p.board.Place(p.carried(&n))
 	if refusal != nil {
 		return refusal
 	}
@@ -161,7 +161,9 @@ func (p *planner) sized(e store.Environment, n store.Node) place.Node {
 	if l == nil {
 		return counted(&n)
 	}
-	return wanted(again(e, *l, n.Index, p.templates, n))
+	w := wanted(again(e, *l, n.Index, p.templates, n))
+	w.For = n.Host
+	return w
 }
 
 // successor tells whether a node of the same layer is on its way to take another's place: one does at a time.
@@ -181,7 +183,7 @@ func (p *planner) succeed(e store.Environment, n store.Node) *place.Refusal {
 	if l == nil || p.successor(&n) {
 		return nil
 	}
-	made, refusal := p.create(again(e, *l, n.Index, p.templates, n))
+	made, refusal := p.create(again(e, *l, n.Index, p.templates, n), &n, "")
 	if refusal != nil {
 		return refusal
 	}
@@ -250,7 +252,7 @@ func (p *planner) departure(n *store.Node, stays bool) (way, to, why string) {
 	if why := p.stays(*n); why != nil {
 		return operator.WayStop, "", has + why.Reason
 	}
-	choice, refusal := p.board.Place(carried(n))
+	choice, refusal := p.board.Place(p.carried(n))
 	if refusal != nil {
 		return operator.WayStop, "", has + "no other host takes it: " + refusal.String()
 	}

@@ -86,7 +86,7 @@ func (p *planner) replace() {
 			continue // it is about to go
 		}
 		spec := again(e, *l, n.Index, p.templates, n)
-		made, refusal := p.create(spec)
+		made, refusal := p.create(spec, &n, "")
 		if refusal != nil {
 			p.stuck[n.Env] = fmt.Sprintf("node %d is on host %s, which is unreachable, and no other host takes it: %s",
 				n.CTID, name, refusal)
@@ -122,7 +122,7 @@ func again(e store.Environment, l operator.LayerSpec, index int, templates env.T
 	}
 	c := before.Container
 	c.Account, c.Generation = e.Account, 1
-	return env.Node{Env: e.Spec.Name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: before.HTTP, Container: c}
+	return env.Node{Env: e.Spec.Name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: before.HTTP, Container: c, Place: l.Place}
 }
 
 // missing makes the nodes that layers want and nobody is.
@@ -153,7 +153,7 @@ func (p *planner) missing() {
 			if have[n.Layer][n.Index] {
 				continue
 			}
-			made, refusal := p.create(n)
+			made, refusal := p.create(n, nil, "")
 			if refusal != nil {
 				p.stuck[name] = refusal.String()
 				break

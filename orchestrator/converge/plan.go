@@ -328,9 +328,19 @@ func layerOf(e store.Environment, name wire.LayerName) *operator.LayerSpec {
 	return nil
 }
 
-// create places one node and gives it its number and addresses.
-func (p *planner) create(n env.Node) (store.Node, *place.Refusal) {
-	chosen, refusal := p.board.Place(wanted(n))
+// create places one node and gives it its number and addresses. Old is the node whose place it takes, nil: none; on is where it is to be,
+// "": where there is the best place for it.
+func (p *planner) create(n env.Node, old *store.Node, on wire.HostID) (store.Node, *place.Refusal) {
+	want := wanted(n)
+	if old != nil {
+		want.For = old.Host
+	}
+	chosen, refusal := place.Choice{}, (*place.Refusal)(nil)
+	if on == "" {
+		chosen, refusal = p.board.Place(want)
+	} else {
+		chosen, refusal = p.board.PlaceOn(on, want)
+	}
 	if refusal != nil {
 		p.watching[n.Env] = true
 		return store.Node{}, refusal
@@ -357,7 +367,7 @@ func (p *planner) create(n env.Node) (store.Node, *place.Refusal) {
 // wanted is an expanded node as placing sees it.
 func wanted(n env.Node) place.Node {
 	return place.Node{Layer: place.Layer{Env: n.Env, Name: n.Layer}, Cloudlets: n.Cloudlets,
-		DiskBytes: env.DiskOf(n.Container), Image: n.Container.Image.Digest}
+		DiskBytes: env.DiskOf(n.Container), Image: n.Container.Image.Digest, Place: n.Place}
 }
 
 // unevenAlarms are what people are told of environments that aren't spread.

@@ -179,7 +179,7 @@ func (x *Index) place(id wire.HostID, m *machine) {
 		return
 	}
 	h := place.Host{ID: id, Name: m.record.Name, Role: m.record.Role, State: m.status.State.State,
-		Unlicensed: x.kept.uncovered[id], Addresses: blocks.Addresses * (1 + len(m.record.More))}
+		Unlicensed: x.kept.uncovered[id], Addresses: blocks.Addresses * (1 + len(m.record.More)), Labels: m.record.Labels}
 	if m.cordon != nil {
 		h.Cordon = m.cordon.Words()
 	}

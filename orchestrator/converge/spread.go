@@ -8,6 +8,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -21,22 +22,14 @@ func (p *planner) spread(moving map[wire.EnvName]bool) {
 			continue
 		}
 		for _, l := range e.Spec.Layers {
-			crowd := p.crowd(e, l.Name)
-			if len(crowd) < 2 {
+			old, spec, better, why := p.evener(e, l)
+			if better == "" {
 				continue
 			}
-			old := crowd[len(crowd)-1]
-			spec := again(e, l, old.Index, p.templates, old)
-			better, there := p.board.Empty(wanted(spec))
-			p.watching[name] = true
-			if !there {
-				continue
-			}
-			why := fmt.Sprintf("layer %s isn't spread: host %s has %d of its nodes, host %s has room and none", l.Name,
-				p.hostName(old.Host), len(crowd), p.hostName(better))
+			why = fmt.Sprintf("layer %s isn't spread: %s", l.Name, why)
 			p.uneven[name] = why
 			if p.spreading(name) && p.healthy(e, l.Name) {
-				made, refusal := p.create(spec)
+				made, refusal := p.create(spec, &old, better)
 				if refusal == nil {
 					made.Replaces = old.CTID
 					made.Placed = fmt.Sprintf("takes the place of node %d: %s; %s", old.CTID, why, made.Placed)
@@ -109,21 +102,53 @@ func (p *planner) taken(n store.Node) bool {
 	return false
 }
 
-// crowd is the largest group of a layer's nodes on one ACTIVE host that can move, by number.
-func (p *planner) crowd(e store.Environment, layer wire.LayerName) (largest []store.Node) {
-	at := map[wire.HostID][]store.Node{}
+// evener is the node of a layer that is to be made anew elsewhere for the layer to be spread better, as what, where and why; where is "":
+// there is none.
+func (p *planner) evener(e store.Environment, l operator.LayerSpec) (old store.Node, spec env.Node, to wire.HostID, why string) {
+	for _, crowd := range p.crowds(e, l.Name) {
+		old = crowd[len(crowd)-1]
+		spec = again(e, l, old.Index, p.templates, old)
+		p.watching[e.Spec.Name] = true
+		if better, why, there := p.board.Evener(wanted(spec), old.Host); there {
+			return old, spec, better, why
+		}
+	}
+	return store.Node{}, env.Node{}, "", ""
+}
+
+// crowds are the nodes of a layer that can move on the one ACTIVE host that has the most of them in the zone that has the most, and on the
+// one that has the most of all, each by number. Groups of one are none.
+func (p *planner) crowds(e store.Environment, layer wire.LayerName) (out [][]store.Node) {
+	at, in := map[wire.HostID][]store.Node{}, map[string]int{}
 	for n := range p.of(e.Spec.Name) {
 		if n.Layer == layer && !n.Gone && n.Moving == nil && len(n.Container.Volumes) == 0 &&
 			p.status(n.Host).State.State == operator.HostActive {
 			at[n.Host] = append(at[n.Host], n)
+			in[p.board.ZoneOf(n.Host)]++
+		}
+	}
+	var zoned, largest []store.Node
+	fullest := ""
+	for _, z := range slices.Sorted(maps.Keys(in)) {
+		if in[z] > in[fullest] {
+			fullest = z
 		}
 	}
 	for _, h := range slices.Sorted(maps.Keys(at)) {
+		if p.board.ZoneOf(h) == fullest && len(at[h]) > len(zoned) {
+			zoned = at[h]
+		}
 		if len(at[h]) > len(largest) {
 			largest = at[h]
 		}
 	}
-	return largest
+	if in[fullest] > 1 && in[fullest] > len(zoned) { // else its nodes are those of one host
+		out = append(out, zoned)
+	}
+	if len(largest) > 1 {
+		out = append(out, largest)
+	}
+	return out
 }
 
 // healthy tells whether all nodes of a layer run.

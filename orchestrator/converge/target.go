@@ -27,7 +27,7 @@ func (x *Index) Target(id wire.CTID, asked wire.HostID) (to wire.HostID, why str
 	if n.Host == asked {
 		return no(operator.Conflict, "it is on host "+x.hosts[n.Host].record.Name+" already", "name another host, or none")
 	}
-	size := carried(n)
+	size := x.carried(n)
 	if asked != "" {
 		why, refusal := x.board.On(asked, size)
 		if refusal == "" {
@@ -42,7 +42,10 @@ func (x *Index) Target(id wire.CTID, asked wire.HostID) (to wire.HostID, why str
 	x.board.Try()
 	defer x.board.Undo()
 	choice, refusal := x.board.Place(size)
-	if refusal != nil {
+	switch {
+	case refusal != nil && refusal.Lacks != "":
+		return no(operator.Exhausted, "no other host takes it: "+refusal.String(), Unlabelled(n.Layer))
+	case refusal != nil:
 		return no(operator.Exhausted, "no other host takes it: "+refusal.String(), "make room, or add a host: hnctl host list")
 	}
 	return choice.Host, choice.Why, nil
@@ -70,9 +73,14 @@ func (x *Index) stays(n store.Node) *operator.Problem {
 }
 
 // carried is a node as placing sees it that goes to another host with its data.
-func carried(n *store.Node) place.Node {
+func (x *Index) carried(n *store.Node) place.Node {
 	size := counted(n)
-	size.Not, size.Moves = n.Host, true
+	size.Not, size.For, size.Moves = n.Host, n.Host, true
+	if e := x.envs[n.Env]; e != nil && e.record != nil {
+		if l := layerOf(*e.record, n.Layer); l != nil {
+			size.Place = l.Place
+		}
+	}
 	return size
 }
 

@@ -30,7 +30,7 @@ var templates = env.Templates{
 
 // Every field of a spec, and of a layer, is planned or refused: a new one can't be forgotten.
 func TestEveryField(t *testing.T) {
-	planned := []string{"Name", "Nodes", "Firewall"}
+	planned := []string{"Name", "Nodes", "Firewall", "Place"}
 	for _, f := range fields {
 		planned = append(planned, f.name)
 		sf, there := reflect.TypeFor[operator.LayerSpec]().FieldByName(f.name)
@@ -70,6 +70,8 @@ func layer(t *rapid.T, name wire.LayerName) operator.LayerSpec {
 				Priority: rapid.IntRange(1, 2).Draw(t, "priority")})
 		}
 	}
+	l.Place = rapid.SampledFrom([]*operator.PlaceSpec{nil, {Zones: []string{"a", "b"}}, {Labels: map[string]string{"disk": "ssd"}}}).
+		Draw(t, "place")
 	for _, p := range []string{"/data", "/srv"} {
 		if rapid.Bool().Draw(t, p) {
 			l.Volumes = append(l.Volumes, operator.VolumeSpec{Path: p, DiskMiB: rapid.SampledFrom([]int64{0, 32}).Draw(t, "size")})
@@ -318,6 +320,60 @@ func TestFirewall(t *testing.T) {
 			said = append(said, s.Detail)
 			if s.Outage != operator.OutageNone || s.Kind != operator.EditChange || s.Node != 0 || s.CTID != 0 ||
 				!slices.Equal(s.Fields, []string{"/layers/0/firewall"}) {
+				t.Errorf("a step of a node, or an outage: %+v", s)
+			}
+		}
+		if got := strings.Join(said, "; "); got != c.said {
+			t.Errorf("said %q, want %q", got, c.said)
+		}
+		for _, k := range kept {
+			if Restarts(k.Was.Container, k.Is.Container) {
+				t.Errorf("node %d starts anew", k.CTID)
+			}
+		}
+	}
+}
+
+// Another place is one step of the layer, without an outage, which says who stays where they would not be placed again.
+func TestPlace(t *testing.T) {
+	ssd := &operator.PlaceSpec{Labels: map[string]string{"disk": "ssd"}}
+	zones := func(list ...string) *operator.PlaceSpec { return &operator.PlaceSpec{Zones: list} }
+	for _, c := range []struct {
+		was, want *operator.PlaceSpec
+		said      string
+	}{
+		{nil, nil, ""},
+		{zones("a", "b"), zones("b", "a"), ""},
+		{nil, ssd, "nodes of layer cp go to hosts with label disk=ssd from now on; " +
+			"node 101 is on another host and stays there until it is moved"},
+		{ssd, nil, "nodes of layer cp go to any host from now on"},
+		{ssd, zones("a", "b"), "nodes of layer cp go to hosts with label zone of a, b from now on"},
+		{nil, zones("c"), "nodes of layer cp go to hosts with label zone=c from now on; " +
+			"nodes 100, 101 are on other hosts and stay there until they are moved"},
+	} {
+		spec := func(p *operator.PlaceSpec) operator.EnvironmentSpec {
+			return operator.EnvironmentSpec{Version: 1, Name: "hello", Layers: []operator.LayerSpec{
+				{Name: "cp", Template: "web:1", Nodes: 2, Cloudlets: wire.Cloudlets{Dynamic: 1}, Place: p}}}
+		}
+		have := spec(c.was)
+		nodes, p := env.Expand("ann", have, templates)
+		if p != nil {
+			t.Fatal(p)
+		}
+		in := Input{Account: "ann", Have: have, Want: spec(c.want), Templates: templates}
+		labels := []map[string]string{{"zone": "a", "disk": "ssd"}, {"zone": "b"}}
+		for i, n := range nodes {
+			in.Nodes = append(in.Nodes, Placed{CTID: wire.CTID(100 + i), Of: have.Layers[0], Node: n, Labels: labels[i]})
+		}
+		plan, kept, _, p := Plan(in)
+		if p != nil {
+			t.Fatal(p)
+		}
+		var said []string
+		for _, s := range plan.Steps {
+			said = append(said, s.Detail)
+			if s.Outage != operator.OutageNone || s.Kind != operator.EditChange || s.Node != 0 || s.CTID != 0 ||
+				!slices.Equal(s.Fields, []string{"/layers/0/place"}) {
 				t.Errorf("a step of a node, or an outage: %+v", s)
 			}
 		}

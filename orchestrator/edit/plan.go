@@ -21,7 +21,8 @@ type Placed struct {
 	CTID wire.CTID
 	Of   operator.LayerSpec
 	env.Node
-	Former *Placed // it, or another node of its layer, before its last redeploy; nil: there is nothing to go back to
+	Former *Placed           // it, or another node of its layer, before its last redeploy; nil: there is nothing to go back to
+	Labels map[string]string // of the host that it is on
 }
 
 // Input is all that a plan follows from.
@@ -120,7 +121,7 @@ func Plan(in Input) (plan operator.EditPlan, kept []Kept, added []env.Node, refu
 		s.Detail = strings.Join(details, "; ")
 		plan.Steps = append(plan.Steps, s)
 	}
-	plan.Steps = append(plan.Steps, walls(in)...)
+	plan.Steps = append(plan.Steps, append(walls(in), places(in)...)...)
 	for _, n := range left {
 		at := slices.IndexFunc(in.Want.Layers, func(l operator.LayerSpec) bool { return l.Name == n.Layer })
 		object, pointer, why := "layers", "/layers", "the layer is not there any more"

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"net/http"
+	"strings"
 	"time"
 
 	"hardnode.dev/internal/identity"
@@ -46,6 +49,35 @@ func (d *Desk) NewToken(ctx context.Context, n operator.NewJoinToken) (operator.
 		return nil
 	})
 	return operator.JoinToken{Name: n.Name, Role: n.Role, Expires: expires, Text: secret.Text(text).Reveal()}, err
+}
+
+// Label replaces what is said of a host for placing; labels are some that a host can have. A match of 0 is any revision of its record.
+func (d *Desk) Label(ctx context.Context, id wire.HostID, labels map[string]string, match wire.Revision) error {
+	var name string
+	_, err := d.Store.Update(ctx, func(tx *store.Tx) error {
+		h, ok := store.Hosts.Read(tx, string(id))
+		object := "hosts/" + cmp.Or(h.Name, string(id))
+		revision := store.Hosts.Revision(tx.View(), string(id))
+		switch {
+		case !ok:
+			return operator.NewProblem(operator.NotFound, object, "there is no such host", "see hnctl host list")
+		case match != 0 && match != revision:
+			p := operator.NewProblem(operator.Conflict, object,
+				fmt.Sprintf("its record has revision %d now, If-Match says %d", revision, match), "read its labels again and repeat")
+			p.Status = http.StatusPreconditionFailed
+			return p
+		}
+		name, h.Labels = h.Name, nil
+		if len(labels) > 0 {
+			h.Labels = maps.Clone(labels)
+		}
+		store.Hosts.Put(tx, string(id), h)
+		return nil
+	})
+	if err == nil {
+		logging.Or(d.Log).Info("host is labelled", logging.Host, name, "labels", strings.Join(operator.LabelWords(labels), " "))
+	}
+	return err
 }
 
 // Remove forgets a host: its certificate counts no more, its nodes are made anew elsewhere. One that still answers, and the infra host

@@ -64,6 +64,7 @@ type Node struct {
 	Cloudlets wire.Cloudlets
 	HTTP      uint16
 	Container host.Container
+	Place     *operator.PlaceSpec // what it asks of a host; nil: nothing
 }
 
 // ValidateName says what is wrong with a name that an account gives an environment, or nil.
@@ -135,6 +136,7 @@ func Validate(s operator.EnvironmentSpec) *operator.Problem {
 		}
 		found = append(found, volumes(at+"volumes", l.Volumes)...)
 		found = append(found, rules(s, at+"firewall", l.Firewall)...)
+		found = append(found, placement(at+"place", l.Place)...)
 	}
 	if len(s.Layers) <= 20 {
 		found = append(found, order(s)...)
@@ -317,7 +319,7 @@ func NodeOf(account wire.Account, name wire.EnvName, l operator.LayerSpec, index
 		p.StopAfter = systemStopAfter
 	}
 	return Node{
-		Env: name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: httpOf(l, t),
+		Env: name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: httpOf(l, t), Place: l.Place,
 		Container: host.Container{
 			Env: name, Account: account, Layer: l.Name, Generation: 1, Image: t.Image, Process: p, Profile: profile,
 			Limits: LimitsOf(l.Cloudlets, disk), Check: checkOf(l, t), Volumes: volumesOf(l, t, disk),

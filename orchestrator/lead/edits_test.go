@@ -36,6 +36,7 @@ type edited struct {
 	killed    int
 	run       map[wire.CTID]bool  // told to hosts before the last turn
 	until     map[wire.CTID]int64 // which start of a node was seen last
+	seen      map[wire.CTID]bool  // nodes that were made
 	afters    int                 // how often a node was begun with in its turn
 	renames   int
 	given     int // environments that became another account's
@@ -49,10 +50,16 @@ type failer interface {
 }
 
 func newEdited(t failer) *edited {
-	c := &edited{cluster: newCluster(), t: t, left: -1, until: map[wire.CTID]int64{}}
+	c := &edited{cluster: newCluster(), t: t, left: -1, until: map[wire.CTID]int64{}, seen: map[wire.CTID]bool{}}
 	c.r, _ = t.(*rapid.T)
 	c.limit = limits{4, 1 << 20}
 	c.update(func(tx *store.Tx) {
+		for id, labels := range map[wire.HostID]map[string]string{"h-1": {"zone": "a", "disk": "ssd"}, "h-2": {"zone": "b"},
+			"h-3": {"zone": "b", "disk": "ssd"}} {
+			h, _ := store.Hosts.Read(tx, string(id))
+			h.Labels = labels
+			store.Hosts.Put(tx, string(id), h)
+		}
 		for i, vols := range [][]host.TemplateVolume{nil, {{Path: "/data"}}} {
 			name := wire.TemplateName(fmt.Sprintf("t%d:1", i))
 			tm, _ := store.Templates.Read(tx, store.TemplateKey(name))
@@ -99,6 +106,7 @@ func (c *edited) turn() {
 			c.t.Fatal(err)
 		}
 	}
+	c.placed()
 	c.pass(time.Second)
 	if !c.faults {
 		c.oneByOne()
@@ -220,6 +228,8 @@ func (c *edited) spec(name wire.EnvName) operator.EnvironmentSpec {
 			ls.Firewall = []firewall.PacketRule{{Name: "own", Direction: firewall.In, Action: firewall.Allow,
 				Priority: rapid.IntRange(1, 2).Draw(c.r, "priority"), Peer: string(s.Name) + firewall.Top}}
 		}
+		ls.Place = rapid.SampledFrom([]*operator.PlaceSpec{nil, nil, nil, {Labels: map[string]string{"disk": "ssd"}},
+			{Zones: []string{"b", "a"}}}).Draw(c.r, "place")
 		s.Layers = append(s.Layers, ls)
 	}
 	if len(s.Layers) == 2 && rapid.Bool().Draw(c.r, "linked") {

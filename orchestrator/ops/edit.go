@@ -64,7 +64,11 @@ func inputOf(v *store.View, e store.Environment, want operator.EnvironmentSpec, 
 			return in, operator.NewProblem(operator.Conflict, "nodes/"+n.CTID.String(),
 				"it moves to another host", "wait for it: hnctl op watch "+string(n.Moving.Operation))
 		}
-		in.Nodes = append(in.Nodes, edit.Of(n, *of, slices.Values(nodes)))
+		placed := edit.Of(n, *of, slices.Values(nodes))
+		if h := store.Hosts.Find(v, string(n.Host)); h != nil {
+			placed.Labels = h.Labels
+		}
+		in.Nodes = append(in.Nodes, placed)
 	}
 	switch {
 	case r.Redeploy != nil:

@@ -2,6 +2,7 @@ package place
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -24,6 +25,7 @@ type Board struct {
 	ranks   []int               // of each slot in order; lists are kept in this order without looking at names
 	classes []*class            // by usable memory
 	layers  map[Layer][]int     // the slots that have nodes of a layer
+	zones   map[string]int      // how many user hosts are in each
 	out     []int               // slots that changed and don't stand in their level yet
 	version uint64
 	more    struct { // addresses for hosts that have none left
@@ -100,12 +102,13 @@ func (b *Board) Set(h Host) {
 	h.Reserved, h.DiskTaken, h.Layers, h.Images = s.Reserved, s.DiskTaken, s.Layers, nil
 	was := s.Closed != ""
 	s.Closed = h.Closed // other words for it change no choice
+	labels := maps.Equal(s.Labels, h.Labels)
 	if s.listed && s.Name == h.Name && s.Role == h.Role && s.State == h.State && s.Cordon == h.Cordon && s.Unlicensed == h.Unlicensed &&
-		s.Memory == h.Memory && s.Disk == h.Disk && s.Addresses == h.Addresses && s.Moves == h.Moves && was == (h.Closed != "") {
+		s.Memory == h.Memory && s.Disk == h.Disk && s.Addresses == h.Addresses && s.Moves == h.Moves && was == (h.Closed != "") && labels {
 		return
 	}
 	b.change(at)
-	if s.listed && s.Name != h.Name {
+	if s.listed && (s.Name != h.Name || s.zone() != zone(h.Labels) || s.Role != h.Role) {
 		b.unlist(at)
 	}
 	s.Host = h
@@ -151,6 +154,7 @@ func (b *Board) Drop(id wire.HostID) {
 	}
 	b.change(at)
 	b.unlist(at)
+	b.slots[at].Labels = nil
 }
 
 // list and unlist put a host that stands in no level into the order, and out of it. The others keep their order.
@@ -161,6 +165,7 @@ func (b *Board) list(at int) {
 		return cmp.Or(strings.Compare(o.Name, s.Name), strings.Compare(string(o.ID), string(s.ID))) >= 0
 	})
 	b.order = slices.Insert(b.order, i, at)
+	b.inZone(s, 1)
 	s.listed = true
 	b.rank(i)
 }
@@ -168,6 +173,7 @@ func (b *Board) list(at int) {
 func (b *Board) unlist(at int) {
 	i := b.ranks[at]
 	b.order = slices.Delete(b.order, i, i+1)
+	b.inZone(b.slots[at], -1)
 	b.slots[at].listed = false
 	b.rank(i)
 }
@@ -222,6 +228,18 @@ func (b *Board) Place(n Node) (Choice, *Refusal) {
 	if at < 0 {
 		return Choice{}, refusal
 	}
+	return b.put(at, n), nil
+}
+
+// PlaceOn is Place on one host, or why that can't take it.
+func (b *Board) PlaceOn(id wire.HostID, n Node) (Choice, *Refusal) {
+	if _, why := b.On(id, n); why != "" {
+		return Choice{}, &Refusal{Hosts: []Reason{{Host: string(id), Why: why}}}
+	}
+	return b.put(b.at[id], n), nil
+}
+
+func (b *Board) put(at int, n Node) Choice {
 	s := b.slots[at]
 	c := Choice{s.ID, b.why(n, s)}
 	grows := s.Addresses < 1
@@ -232,7 +250,7 @@ func (b *Board) Place(n Node) (Choice, *Refusal) {
 	if b.trial.on {
 		b.journal = append(b.journal, move{on: s.ID, node: n, grew: grows})
 	}
-	return c, nil
+	return c
 }
 
 // On says why a host can't take a node, "" if it can; why is what is said of it then.
@@ -250,15 +268,6 @@ func (b *Board) On(id wire.HostID, n Node) (why, refusal string) {
 
 // Fits tells whether a host would take a node.
 func (b *Board) Fits(n Node) bool { return b.best(n) >= 0 }
-
-// Empty is the host that a node would get among those that have none of its layer; false if no such host fits.
-func (b *Board) Empty(n Node) (wire.HostID, bool) {
-	at := b.fresh(n)
-	if at < 0 {
-		return "", false
-	}
-	return b.slots[at].ID, true
-}
 
 // Retire takes a node out of its layer: its memory, disk and address stay taken until it has really gone.
 func (b *Board) Retire(l Layer, on wire.HostID) {

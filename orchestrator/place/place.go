@@ -35,6 +35,7 @@ type Host struct {
 	DiskTaken  int64  // bytes of quotas of the nodes on it
 	Addresses  int    // free container addresses; Board.Blocks are for hosts that have none
 	Moves      bool   // it takes nodes that move from another host
+	Labels     map[string]string
 	Layers     map[Layer]int
 	Images     map[wire.Digest]bool // images that lie there already
 }
@@ -55,6 +56,10 @@ type Node struct {
 	Not wire.HostID
 	// Moves: it comes with its data from there.
 	Moves bool
+	// Place is what it asks of a host; nil: nothing. A node that is counted has none.
+	Place *operator.PlaceSpec
+	// For is the host of the node of its layer whose place it takes: that one does not count where zones are compared. "": it takes none's.
+	For wire.HostID
 }
 
 // Choice is where a node goes, and why.
@@ -74,6 +79,11 @@ type Refusal struct {
 	Largest int64
 	// None is why hosts that could take it but for an address get no more of them; "" if there is none.
 	None string
+	// Lacks is what no host has of what the node asks of one, in the node's words; "": some host has all of it.
+	Lacks string
+	// Without says how many hosts are not named since they don't have all of it: which these are, and so what labels they have, is not told
+	// to who asks for labels.
+	Without string
 }
 
 // Reason is why a host was not taken.
@@ -88,6 +98,7 @@ type filter int
 const (
 	passes filter = iota
 	notUser
+	unlabelled
 	notActive
 	cordoned
 	notLicensed
@@ -102,7 +113,10 @@ const (
 
 // String is the refusal in one line.
 func (r *Refusal) String() string {
-	if len(r.Hosts) == 0 {
+	if r.Lacks != "" {
+		return "no host has " + r.Lacks
+	}
+	if len(r.Hosts) == 0 && r.Without == "" {
 		return "the cluster has no host for users' nodes"
 	}
 	var s []string
@@ -114,6 +128,9 @@ func (r *Refusal) String() string {
 	}
 	if r.None != "" {
 		s = append(s, r.None)
+	}
+	if r.Without != "" {
+		s = append(s, r.Without)
 	}
 	return strings.Join(s, "; ")
 }
@@ -146,6 +163,8 @@ func check(n Node, h *Host) filter {
 	switch {
 	case h.Role != host.RoleUser:
 		return notUser
+	case !n.Place.Takes(h.Labels):
+		return unlabelled
 	case h.State != operator.HostActive:
 		return notActive
 	case h.Cordon != "":
@@ -176,6 +195,8 @@ func reason(f filter, n Node, h *Host) string {
 	switch f {
 	case notUser:
 		return "is no user host"
+	case unlabelled:
+		return "does not have " + strings.Join(n.Place.Lacks(h.Labels), " and ")
 	case notActive:
 		return "is " + string(h.State)
 	case cordoned:
@@ -201,10 +222,11 @@ func reason(f filter, n Node, h *Host) string {
 	return ""
 }
 
-// better tells whether a is preferred to b: fewer nodes of the same layer, then the tighter fit in memory, then the image is there
-// already, then the smaller name, so that the choice does not depend on the order of the list.
-func better(n Node, a, b *slot) bool {
+// better tells whether a is preferred to b: fewer nodes of the same layer in its zone, then on itself, then the tighter fit in memory, then
+// the image is there already, then the smaller name, so that the choice does not depend on the order of the list.
+func better(n Node, in census, a, b *slot) bool {
 	return cmp.Or(
+		cmp.Compare(in[a.zone()], in[b.zone()]),
 		cmp.Compare(a.Layers[n.Layer], b.Layers[n.Layer]),
 		cmp.Compare(bucket(n, a), bucket(n, b)),
 		-compareBool(a.images[n.Image] > 0, b.images[n.Image] > 0),
@@ -235,6 +257,12 @@ func compareBool(a, b bool) int {
 func (b *Board) why(n Node, h *slot) string {
 	s := fmt.Sprintf("%d of %d hosts have the memory; it has %d nodes of layer %s", b.room(n), len(b.order), h.Layers[n.Layer],
 		n.Layer.Name)
+	if len(b.zones) > 1 { // which one it is, is not everybody's business
+		s += fmt.Sprintf(", its zone has %d", b.census(n)[h.zone()])
+	}
+	if n.Place != nil {
+		s += ", it has " + n.Place.String()
+	}
 	s += fmt.Sprintf(", %d of %d MiB reserved", h.Reserved>>20, h.usable()>>20)
 	if h.images[n.Image] > 0 {
 		s += ", the image is there"

@@ -31,6 +31,26 @@ func user(name string, change ...func(*Host)) Host {
 	return h
 }
 
+var (
+	ssd  = &operator.PlaceSpec{Labels: map[string]string{"disk": "ssd"}}
+	both = &operator.PlaceSpec{Labels: map[string]string{"disk": "ssd", "gpu": "a"}}
+	inAB = &operator.PlaceSpec{Zones: []string{"b", "a"}}
+)
+
+func asks(n Node, p *operator.PlaceSpec) Node {
+	n.Place = p
+	return n
+}
+
+func has(pairs ...string) func(*Host) {
+	return func(h *Host) {
+		h.Labels = map[string]string{}
+		for i := 0; i < len(pairs); i += 2 {
+			h.Labels[pairs[i]] = pairs[i+1]
+		}
+	}
+}
+
 func TestChoice(t *testing.T) {
 	reserve := func(n int64) func(*Host) { return func(h *Host) { h.Reserved = n * wire.CloudletBytes } }
 	for _, c := range []struct {
@@ -63,6 +83,31 @@ func TestChoice(t *testing.T) {
 		{"no disk left", []Node{node(1, 1)}, []Host{user("a", func(h *Host) { h.DiskTaken = h.Disk })}, "!a has 0 MiB of disk left"},
 		{"disk not known", []Node{node(1, 1)}, []Host{user("a", func(h *Host) { h.Disk, h.DiskTaken = 0, gib })}, "a"},
 		{"no address left", []Node{node(1, 1)}, []Host{user("a", func(h *Host) { h.Addresses = 0 })}, "!a has no free address"},
+		{"labels", []Node{asks(node(1, 1), ssd)}, []Host{user("a"), user("b", has("disk", "ssd"))}, "b"},
+		{"all of them", []Node{asks(node(1, 1), both)}, []Host{user("a", has("disk", "ssd")), user("b", has("disk", "ssd", "gpu", "a"))},
+			"b"},
+		{"zones", []Node{asks(node(1, 1), inAB), asks(node(1, 1), inAB), asks(node(1, 1), inAB)},
+			[]Host{user("a", has("zone", "c")), user("b", has("zone", "b")), user("c", has("zone", "a")), user("d")}, "b c b"},
+		{"no host has it", []Node{asks(node(1, 1), ssd)}, []Host{user("a"), user("b", has("disk", "hdd")),
+			user("c", has("disk", "ssd"), func(h *Host) { h.Role = host.RoleInfra })}, "!no host has label disk=ssd$"},
+		{"nor two", []Node{asks(node(1, 1), both)}, []Host{user("a")}, "!no host has label disk=ssd, nor label gpu=a$"},
+		{"one is lacking", []Node{asks(node(1, 1), both)}, []Host{user("a", has("disk", "ssd"))}, "!no host has label gpu=a$"},
+		{"none has both", []Node{asks(node(1, 1), both)}, []Host{user("a", has("disk", "ssd")), user("b", has("gpu", "a"))},
+			"!no host has label disk=ssd and label gpu=a together$"},
+		{"no zone", []Node{asks(node(1, 1), inAB)}, []Host{user("a", has("zone", "c"))}, "!no host has label zone of a, b$"},
+		{"those that have it are full", []Node{asks(node(4, 4), ssd)}, []Host{user("a"), user("b", has("disk", "ssd"), reserve(29))},
+			"!b has 256 MiB not reserved, 4 reserved cloudlets are 512 MiB; 1 host does not have label disk=ssd$"},
+		{"zones first", []Node{node(1, 4), node(1, 4), node(1, 4), node(1, 4)}, []Host{user("a", has("zone", "x")),
+			user("b", has("zone", "x")), user("c", has("zone", "y"))}, "a c b c"},
+		{"then a full zone's others", []Node{node(20, 20), node(20, 20), node(20, 20)}, []Host{user("a", has("zone", "x")),
+			user("b", has("zone", "x")), user("c", has("zone", "y"))}, "a c b"},
+		{"who is in none is in one", []Node{node(1, 4), node(1, 4), node(1, 4)}, []Host{user("a"), user("b"), user("c", has("zone", "y"))},
+			"a c b"},
+		{"infra hosts are in none", []Node{node(1, 4), node(1, 4)}, []Host{user("a", has("zone", "x")), user("b", has("zone", "x")),
+			user("c", func(h *Host) { h.Role = host.RoleInfra })}, "a b"},
+		{"what it replaces does not count", []Node{node(1, 4), {Layer: cp, Cloudlets: wire.Cloudlets{Dynamic: 4}, For: "h-b", Not: "h-b"}},
+			[]Host{user("b", has("zone", "x"), func(h *Host) { h.Layers = map[Layer]int{cp: 1} }), user("c", has("zone", "x")),
+				user("a", has("zone", "y"))}, "a c"},
 	} {
 		got, refusal := Place(c.nodes, c.hosts)
 		var names []string
@@ -73,7 +118,8 @@ func TestChoice(t *testing.T) {
 			}
 		}
 		if want, refused := strings.CutPrefix(c.want, "!"); refused {
-			if refusal == nil || !strings.Contains(refusal.String(), want) {
+			want, whole := strings.CutSuffix(want, "$")
+			if refusal == nil || !strings.Contains(refusal.String(), want) || whole && refusal.String() != want {
 				t.Errorf("%s: got %v, %v, want a refusal with %q", c.name, names, refusal, want)
 			}
 		} else if s := strings.Join(names, " "); s != c.want {
@@ -136,6 +182,14 @@ func TestPlaceHolds(t *testing.T) {
 	})
 }
 
+// places are some that nodes ask for.
+var places = []*operator.PlaceSpec{nil, nil, ssd, inAB, {Labels: map[string]string{"disk": "ssd"}, Zones: []string{"a"}}}
+
+func labels(t *rapid.T, h *Host) {
+	h.Labels = rapid.SampledFrom([]map[string]string{nil, nil, {"disk": "ssd"}, {"zone": "a"}, {"zone": "b", "disk": "ssd"}, {"zone": "c"},
+		{"zone": "a", "disk": "hdd"}}).Draw(t, "labels")
+}
+
 // The board finds the host that looking at all of them finds.
 func TestBoardIsTheLongWay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -150,6 +204,7 @@ func TestBoardIsTheLongWay(t *testing.T) {
 				h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive, operator.HostActive,
 					operator.HostUnreachable}).Draw(t, "state")
 				h.Closed = rapid.SampledFrom([]string{"", "", "full", "fuller"}).Draw(t, "closed")
+				labels(t, h)
 			})
 		}
 		b := NewBoard(hosts)
@@ -158,10 +213,11 @@ func TestBoardIsTheLongWay(t *testing.T) {
 			n := Node{Layer: Layer{"e", wire.LayerName(rapid.SampledFrom([]string{"x", "y"}).Draw(t, "layer"))}, DiskBytes: gib,
 				Cloudlets: wire.Cloudlets{Reserved: rapid.IntRange(0, 6).Draw(t, "r"), Dynamic: rapid.IntRange(6, 16).Draw(t, "d")},
 				Image:     rapid.SampledFrom([]wire.Digest{"a", "b", "c"}).Draw(t, "its image"),
-				Not:       rapid.SampledFrom([]wire.HostID{"", "h-a"}).Draw(t, "not")}
-			want := -1
+				Not:       rapid.SampledFrom([]wire.HostID{"", "h-a"}).Draw(t, "not"),
+				Place:     rapid.SampledFrom(places).Draw(t, "place"), For: rapid.SampledFrom([]wire.HostID{"", "h-b"}).Draw(t, "for")}
+			want, in := -1, b.census(n)
 			for _, i := range b.order {
-				if s := b.slots[i]; b.check(n, &s.Host) == passes && (want < 0 || better(n, s, b.slots[want])) {
+				if s := b.slots[i]; b.check(n, &s.Host) == passes && (want < 0 || better(n, in, s, b.slots[want])) {
 					want = i
 				}
 			}
@@ -206,7 +262,7 @@ func TestBoardIsKept(t *testing.T) {
 		wanted := func() Node {
 			return Node{Layer: Layer{"e", wire.LayerName(rapid.SampledFrom([]string{"x", "y"}).Draw(t, "layer"))}, DiskBytes: gib,
 				Cloudlets: wire.Cloudlets{Reserved: rapid.IntRange(0, 6).Draw(t, "r"), Dynamic: rapid.IntRange(6, 16).Draw(t, "d")},
-				Image:     rapid.SampledFrom(images).Draw(t, "image")}
+				Image:     rapid.SampledFrom(images).Draw(t, "image"), Place: rapid.SampledFrom(places).Draw(t, "place")}
 		}
 		fresh := func() *Board {
 			b := &Board{}
@@ -229,6 +285,7 @@ func TestBoardIsKept(t *testing.T) {
 					h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive,
 						operator.HostUnreachable}).Draw(t, "state")
 					h.Closed = rapid.SampledFrom([]string{"", "", "full", "fuller"}).Draw(t, "closed")
+					labels(t, h)
 				})
 				hosts[h.ID] = h
 				kept.Set(h)
@@ -262,10 +319,11 @@ func TestBoardIsKept(t *testing.T) {
 				moved := false
 				for range rapid.IntRange(1, 5).Draw(t, "nodes") {
 					n := wanted()
-					a, refusedA := kept.Empty(n)
-					b, refusedB := other.Empty(n)
-					if a != b || refusedA != refusedB {
-						t.Fatalf("empty: %q, made anew %q", a, b)
+					from := rapid.SampledFrom([]wire.HostID{"h-a", "h-b", "h-c"}).Draw(t, "from")
+					a, whyA, foundA := kept.Evener(n, from)
+					b, whyB, foundB := other.Evener(n, from)
+					if a != b || whyA != whyB || foundA != foundB {
+						t.Fatalf("evener: %q %s, made anew %q %s", a, whyA, b, whyB)
 					}
 					c, ref := kept.Place(n)
 					d, other := other.Place(n)
@@ -279,6 +337,59 @@ func TestBoardIsKept(t *testing.T) {
 				}
 			},
 		})
+	})
+}
+
+// Spreading a layer better ends, with zones as even as they can be.
+func TestEvenerEnds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		hosts := make([]Host, rapid.IntRange(1, 6).Draw(t, "hosts"))
+		for i := range hosts {
+			hosts[i] = user(string(rune('a'+i)), func(h *Host) {
+				h.Addresses = rapid.IntRange(0, 6).Draw(t, "addresses")
+				labels(t, h)
+			})
+		}
+		b, n := NewBoard(hosts), node(0, 1)
+		n.Place = rapid.SampledFrom(places).Draw(t, "place")
+		var on []wire.HostID
+		for range rapid.IntRange(1, 10).Draw(t, "nodes") {
+			h := rapid.SampledFrom(hosts).Draw(t, "on")
+			b.Add(h.ID, n, false)
+			on = append(on, h.ID)
+		}
+		for moves := 0; ; moves++ {
+			moved := false
+			for i, from := range on {
+				to, why, ok := b.Evener(n, from)
+				if !ok {
+					continue
+				}
+				if why == "" || to == from {
+					t.Fatalf("from %s to %s: %q", from, to, why)
+				}
+				if _, refusal := b.PlaceOn(to, n); refusal != nil {
+					t.Fatalf("%s takes none: %v", to, refusal)
+				}
+				b.Remove(from, n, false)
+				on[i], moved = to, true
+				break
+			}
+			if !moved {
+				break
+			}
+			if moves > 100 {
+				t.Fatalf("it does not end: %v", on)
+			}
+		}
+		in := b.census(n)
+		for z, most := range in {
+			for few, count := range in {
+				if count+1 < most && b.bestIn(n, in, func(s *slot) bool { return s.zone() == few }) >= 0 {
+					t.Fatalf("zone %q has %d, zone %q has room and %d", z, most, few, count)
+				}
+			}
+		}
 	})
 }
 

@@ -178,6 +178,8 @@ type Host struct {
 	Hardware host.Hardware  `json:"hardware"`
 	Joined   time.Time      `json:"joined"`
 	Token    string         `json:"token"` // id of the join token it used
+	// Labels are what those who run the cluster say of it, for placing. Orchestrators before 2026-11-29 keep them, and don't heed them.
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // Cordon keeps new nodes off a host. It outlives restarts of the orchestrator and of the host. Orchestrators before 2026-11-27 keep it, and

@@ -107,7 +107,8 @@ func (w World) host(h store.Host) operator.Host {
 	s := w.Live[h.ID]
 	state := w.hostState(h.ID)
 	out := operator.Host{ID: h.ID, Name: h.Name, Role: string(h.Role), State: state.State, Reason: state.Reason,
-		Unlicensed: w.Uncovered[h.ID], Block: h.Block4.String(), Code: h.Code, Joined: h.Joined, Seen: s.Received}
+		Unlicensed: w.Uncovered[h.ID], Block: h.Block4.String(), Code: h.Code, Joined: h.Joined, Seen: s.Received,
+		Labels: h.Labels}
 	if c := store.Cordons.Find(w.View, string(h.ID)); c != nil {
 		shown := c.HostCordon
 		out.Cordon = &shown

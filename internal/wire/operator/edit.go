@@ -23,7 +23,7 @@ type EditPlan struct {
 const KnowsHeader = "Hardnode-Knows"
 
 // Known is the KnowsHeader of who knows this version of the package.
-const Known = "after, links, firewall"
+const Known = "after, links, firewall, place"
 
 // Unmeant is what an edit from one spec to another would take away though its sender may not know of it, nil if nothing; knows is their
 // KnowsHeader. A client that reads a spec, changes what it knows and sends it back loses the rest.
@@ -38,7 +38,8 @@ func Unmeant(was, want EnvironmentSpec, knows string) *Problem {
 			name      string
 			was, want []string
 		}{{"after", named(was.Layers[at].After), named(l.After)}, {"links", named(was.Layers[at].Links), named(l.Links)},
-			{"firewall", ruled(was.Layers[at].Firewall), ruled(l.Firewall)}} {
+			{"firewall", ruled(was.Layers[at].Firewall), ruled(l.Firewall)},
+			{"place", was.Layers[at].Place.Lacks(nil), l.Place.Lacks(nil)}} {
 			if len(f.was) > 0 && len(f.want) == 0 && !slices.Contains(knowing, f.name) {
 				return NewProblem(Conflict, fmt.Sprintf("layers[%d].%s", i, f.name), fmt.Sprintf("layer %s has %s: %v and would lose it, "+
 					"and the client does not say that it knows of that", l.Name, f.name, f.was),
@@ -65,7 +66,7 @@ func ruled(list []firewall.PacketRule) (out []string) {
 
 // EditStep is what an edit does to one node, or to a layer as a whole.
 type EditStep struct {
-	Kind   string         `json:"kind" enum:"add,resize,change,restart,redeploy,remove" doc:"add: it is made; resize: live; change: how it is reached or asked, or a layer's firewall, live; restart: its process begins anew, its files stay; redeploy: it is made anew from an image, volumes stay; remove: it goes with its data"`
+	Kind   string         `json:"kind" enum:"add,resize,change,restart,redeploy,remove" doc:"add: it is made; resize: live; change: how it is reached or asked, or a layer's firewall or place, live; restart: its process begins anew, its files stay; redeploy: it is made anew from an image, volumes stay; remove: it goes with its data"`
 	Layer  wire.LayerName `json:"layer"`
 	Node   int            `json:"node" doc:"Its number in the layer, from 1; 0: the layer as a whole"`
 	CTID   wire.CTID      `json:"ctid,omitempty" doc:"Absent: it is to be made, or it is the layer as a whole"`

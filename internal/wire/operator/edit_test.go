@@ -16,6 +16,9 @@ func TestUnmeant(t *testing.T) {
 	db := []wire.LayerName{"db"}
 	was := EnvironmentSpec{Layers: []LayerSpec{layer("cp", db, nil), layer("bl", nil, db), layer("db", nil, nil)}}
 	was.Layers[2].Firewall = []firewall.PacketRule{{Name: "rest"}}
+	ssd := layer("ssd", nil, nil)
+	ssd.Place = &PlaceSpec{Labels: map[string]string{"disk": "ssd"}}
+	was.Layers = append(was.Layers, ssd)
 	for _, c := range []struct {
 		name, knows string
 		want        []LayerSpec
@@ -30,6 +33,9 @@ func TestUnmeant(t *testing.T) {
 		{"the layers go", "", []LayerSpec{layer("bl", nil, db)}, ""},
 		{"rules are left out", "after, links", []LayerSpec{layer("db", nil, nil)}, "layers[0].firewall"},
 		{"and known", Known, []LayerSpec{layer("db", nil, nil)}, ""},
+		{"the place is left out", "after, links, firewall", []LayerSpec{layer("ssd", nil, nil)}, "layers[0].place"},
+		{"and known", Known, []LayerSpec{layer("ssd", nil, nil)}, ""},
+		{"it is another one", "", []LayerSpec{{Name: "ssd", Place: &PlaceSpec{Zones: []string{"a"}}}}, ""},
 	} {
 		p := Unmeant(was, EnvironmentSpec{Layers: c.want}, c.knows)
 		if (p == nil) != (c.object == "") || p != nil && (p.Object != c.object || p.Code != Conflict || !strings.Contains(p.Next, Known)) {

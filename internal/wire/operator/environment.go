@@ -37,6 +37,7 @@ type LayerSpec struct {
 	Check     *CheckSpec        `json:"check,omitempty" yaml:"check" doc:"What a node must answer to count as running; left out: what the template says"`
 	// Firewall is what all its nodes have beside rules of their own, which hnctl node firewall gives them.
 	Firewall []firewall.PacketRule `json:"firewall,omitempty" yaml:"firewall" maxItems:"64" doc:"Rules of the firewall of all its nodes; a node's own stands in the place of the one of the same name. What no rule is about passes"`
+	Place    *PlaceSpec            `json:"place,omitempty" yaml:"place" doc:"Which hosts take its nodes; left out: any. Nodes that are there stay where they are until they move"`
 	Redeploy *Redeployed           `json:"redeploy,omitempty" yaml:"-" readOnly:"true" doc:"The last redeploy of its nodes; the orchestrator's own: what is sent counts for nothing"`
 	Volumes  []VolumeSpec          `json:"volumes,omitempty" yaml:"volumes" maxItems:"20" doc:"Directories of data that outlives the image, one volume of each node for each; those that the template names are there anyhow, and may be changed here by their path"`
 }

@@ -65,6 +65,8 @@ type Host struct {
 	Boots      []HostBoot  `json:"boots,omitempty" doc:"Its last boots and why they came, the newest first"`
 	SecureBoot string      `json:"secureBoot,omitempty" doc:"on, off or setup (off, and its firmware takes keys on); absent: not known"`
 	Lockdown   string      `json:"lockdown,omitempty" doc:"How far its kernel is locked down: none, integrity, confidentiality"`
+	// Labels are what those who run the cluster say of it.
+	Labels map[string]string `json:"labels,omitempty" doc:"What layers ask for by their place; zone is its zone"`
 }
 
 // HostBoot is one boot of a host, and why it came.

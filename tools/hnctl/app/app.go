@@ -45,6 +45,7 @@ type App struct {
 	ConfigFlag  string
 	ContextName string // name of a context; "" is the current one
 	Output      string
+	Wide        bool // tables have more columns, where there are more
 	Timeout     time.Duration
 	Yes         bool
 	warned      map[string]bool // what was said and needs no saying again

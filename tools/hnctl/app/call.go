@@ -64,6 +64,25 @@ func Get[T any](ctx context.Context, a *App, path string) (out T, err error) {
 	return out, c.Call(ctx, http.MethodGet, operator.Prefix+path, nil, &out)
 }
 
+// changeTries is how often a change is tried where others change the same thing at the same moment.
+const changeTries = 5
+
+// Change reads something, changes it and writes it back, all by try, until nobody has changed it meanwhile: what they changed stays.
+func Change[T any](try func() (T, error)) (out T, err error) {
+	for tries := 1; ; tries++ {
+		out, err = try()
+		var p *operator.Problem
+		if !errors.As(err, &p) || p.Status != http.StatusPreconditionFailed {
+			return out, err
+		}
+		if tries == changeTries {
+			q := *p
+			q.Next = fmt.Sprintf("others change it all the time, %d tries found it changed: nothing was done, repeat the command", tries)
+			return out, &q
+		}
+	}
+}
+
 // GetTagged reads one resource, with its ETag; "": it has none.
 func GetTagged[T any](ctx context.Context, a *App, path string) (out T, etag string, err error) {
 	c, err := a.API()

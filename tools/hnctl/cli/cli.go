@@ -25,7 +25,7 @@ const exitHelp = `Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 not foun
 Configuration: --config DIR, or HNCTL_CONFIG, or hardnode/ in your configuration directory. Tokens are files, never flags; 'hnctl login' signs
 in with a mail address and a password instead.
 Cluster: --context NAME, or HNCTL_CONTEXT, or what 'hnctl context use' chose.
-Output: tables for people; -o json, -o yaml or -o name for programs. Talk goes to stderr.`
+Output: tables for people (-o wide: more columns, where there are more); -o json, -o yaml or -o name for programs. Talk goes to stderr.`
 
 // Main runs hnctl and returns its exit code.
 func Main(ctx context.Context, args []string, in io.Reader, out, talk io.Writer) int {
@@ -77,7 +77,7 @@ func root(a *app.App) *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&a.ConfigFlag, "config", "", "configuration directory")
 	f.StringVar(&a.ContextName, "context", "", "cluster to work with, of those in the configuration (hnctl context list)")
-	f.StringVarP(&a.Output, "output", "o", "table", "table, json, yaml or name")
+	f.StringVarP(&a.Output, "output", "o", "table", "table, wide (a table with more columns, where there are more), json, yaml or name")
 	f.DurationVar(&a.Timeout, "timeout", app.UsualTimeout,
 		"longest wait for the whole command; template push waits for an import of any size")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return globals(a, c) }

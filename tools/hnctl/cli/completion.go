@@ -54,7 +54,7 @@ var ofArgument = map[string]completer{
 var ofFlag = map[string]completer{
 	"env": envNames, "from": nodeNames, "host": hostNames, "layer": layerNames, "component": componentNames, "context": contextNames,
 	"template": templateNames, "release": releaseNames, "account": accountNames, "group": groupNames, "service": serviceNames,
-	"output": fixed("table", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"),
+	"output": fixed("table", "wide", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"),
 	"target": fixed("metal", "vm"), "encrypt": fixed(install.EncryptTPM),
 	"scope": fixed("read", "write", "exec", "patch", "platform", "metrics", "admin"),
 	"unit":  fixed("agent", "init", "kernel", "spawner", "netd", "console"), "who": auditors,

@@ -194,7 +194,8 @@ func (f *fake) handler() http.Handler {
 				By:       "admin from 10.0.0.9",
 				Evidence: []string{"it was left in order, to the end"}}, {ID: "b1", At: f.now, Cause: "panic", Reason: "Fatal exception"}}},
 		{ID: "h-000000000002", Name: "host-1", Role: "user", State: operator.HostUnreachable, Reason: "no report",
-			Unlicensed: "over the count", Underlay: "10.77.0.11", Block: "10.96.1.0/24", Version: "0.1.0", Seen: f.now},
+			Unlicensed: "over the count", Underlay: "10.77.0.11", Block: "10.96.1.0/24", Version: "0.1.0", Seen: f.now,
+			Labels: map[string]string{"zone": "a", "disk": "ssd"}},
 	}
 	nodes := []operator.Node{
 		{CTID: 3, Env: "jelastic", Layer: "orchestrator", Template: "jelastic/orchestrator", Component: "orchestrator", State: "running",
@@ -391,6 +392,7 @@ func (f *fake) handler() http.Handler {
 	})
 	f.leaving(mux, hosts)
 	f.cordoning(mux, hosts)
+	f.labelling(mux)
 	f.draining(mux)
 	f.moving(mux)
 	f.accounts(mux)

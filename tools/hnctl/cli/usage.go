@@ -225,8 +225,11 @@ func flagAlias(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 
 // globals checks the flags every command has.
 func globals(a *app.App, c *cobra.Command) error {
+	if a.Output == "wide" {
+		a.Output, a.Wide = "table", true
+	}
 	if !slices.Contains([]string{"table", "json", "yaml", "name"}, a.Output) {
-		return app.Usage(c, "-o %s: want table, json, yaml or name", a.Output)
+		return app.Usage(c, "-o %s: want table, wide, json, yaml or name", a.Output)
 	}
 	if a.Timeout < leastTimeout || a.Timeout > mostTimeout {
 		return app.Usage(c, "--timeout %v: want 1ms to 24h", a.Timeout)

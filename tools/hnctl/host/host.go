@@ -1,6 +1,6 @@
 // Package host is hnctl's commands on hosts.
 //
-// Owns: how hosts are listed and shown, their join tokens, their logs, how they are cordoned, drained, booted anew and
+// Owns: how hosts are listed and shown, their join tokens, their logs, how they are labelled, cordoned, drained, booted anew and
 // switched off, the check of their configuration files.
 // In: arguments and flags; an app.App.
 // Out: requests to the API; tables.
@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 // Group is the commands on hosts.
 func Group(a *app.App) *cobra.Command {
 	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostWaiting(a), hostAdmit(a), hostRemove(a),
+		hostLabel(a),
 		hostCordon(a), hostUncordon(a), hostDrain(a), hostLogs(a), hostDmesg(a), hostSupport(a), hostLeave(a, false), hostLeave(a, true),
 		hostInstall(a), hostDisk(a), hostSlots(a), hostUpdate(a), hostConsoleAnswer(a),
 		app.Group("config", "Host configurations", hostConfigValidate(a), hostConfigShow(a), hostConfigPassword(a),
@@ -48,15 +50,26 @@ func hostList(a *app.App) *cobra.Command {
 				}
 			}
 			return a.Show(list, app.Joined(list, func(h operator.Host) string { return h.Name }), func(t *app.Table) {
-				t.Head("NAME", "STATE", "ROLE", "UNDERLAY", "BLOCK", "NODES", "MEMORY", "LOAD", "VERSION", "SEEN", "NOTE")
+				head := []string{"NAME", "STATE", "ROLE", "UNDERLAY", "BLOCK", "NODES", "MEMORY", "LOAD", "VERSION", "SEEN", "NOTE"}
+				row := func(labels map[string]string, cells ...any) {
+					if a.Wide {
+						cells = slices.Insert(cells, len(cells)-1, any(strings.Join(operator.LabelWords(labels), " ")))
+					}
+					t.Row(cells...)
+				}
+				if a.Wide {
+					head = slices.Insert(head, len(head)-1, "LABELS")
+				}
+				t.Head(head...)
 				for _, h := range list {
 					note := strings.Join(append(app.NonEmpty(h.Reason, h.Unlicensed), h.Problems...), "; ")
-					t.Row(h.Name, h.State, h.Role, h.Underlay, h.Block, h.Containers, fmt.Sprintf("%d/%d MiB", h.MemoryUsed, h.MemoryMiB),
-						fmt.Sprintf("%.2f", h.Load1), h.Version, app.Ago(h.Seen, time.Now()), note)
+					row(h.Labels, h.Name, h.State, h.Role, h.Underlay, h.Block, h.Containers,
+						fmt.Sprintf("%d/%d MiB", h.MemoryUsed, h.MemoryMiB), fmt.Sprintf("%.2f", h.Load1), h.Version,
+						app.Ago(h.Seen, time.Now()), note)
 				}
 				for _, w := range strangers {
 					says := append(app.NonEmpty(strings.Join(w.MACs, " "), w.Serial), w.Disks...)
-					t.Row("-", "WAITING", "", w.Address, "", "", "", "", w.Version, app.Ago(w.Asked, time.Now()),
+					row(nil, "-", "WAITING", "", w.Address, "", "", "", "", w.Version, app.Ago(w.Asked, time.Now()),
 						"code "+w.Code+": "+strings.Join(says, ", "))
 				}
 			})
@@ -86,7 +99,7 @@ func hostShow(a *app.App) *cobra.Command {
 			}
 			return a.Show(h, h.Name, func(t *app.Table) {
 				t.Fields("host", fmt.Sprintf("%s (%s)", h.Name, h.ID), "state", h.State, "reason", h.Reason, "cordoned", cordoned(h),
-					"unlicensed", h.Unlicensed,
+					"unlicensed", h.Unlicensed, "labels", strings.Join(operator.LabelWords(h.Labels), " "),
 					"role", h.Role, "short code", h.Code, "underlay", h.Underlay,
 					"block", strings.Join(append([]string{h.Block}, h.MoreBlocks...), ", "), "version", h.Version, "boot", h.Boot,
 					"joined", app.Stamp(h.Joined), "last report", app.Ago(h.Seen, time.Now())+" ago",
