@@ -68,7 +68,7 @@ func (b *balancer) round(req *http.Request, sent *body, site *sites.Site) (resp 
 		if node == nil {
 			break
 		}
-		switch held := b.enter(req.Context(), site, node, node == exchangeOf(req).stuck); held {
+		switch held := b.enter(req.Context(), site, node, exchangeOf(req)); held {
 		case nil:
 		case errElsewhere:
 			continue
@@ -106,27 +106,35 @@ var (
 // lookAgain is how often a request that waits for a node looks whether another one is up by now.
 const lookAgain = 100 * time.Millisecond
 
-// enter counts a request among those that are under way to a node, once that is not held. One that stays waits for that node whatever
-// others do.
-func (b *balancer) enter(ctx context.Context, site *sites.Site, node *sites.Backend, stays bool) error {
+// enter counts a request among those that are under way to a node, once that is not held.
+func (b *balancer) enter(ctx context.Context, site *sites.Site, node *sites.Backend, x *exchange) error {
 	node.Enter() // first: who holds the node either counts the request or is seen by it
 	if _, _, held := node.Held(time.Now()); !held {
 		return nil
 	}
 	node.Leave()
-	if err := b.wait(ctx, site, node, stays); err != nil {
+	if err := b.wait(ctx, site, node, x); err != nil {
 		return err
 	}
 	node.Enter()
 	return nil
 }
 
-// wait has a request wait for a node that is held.
-func (b *balancer) wait(ctx context.Context, site *sites.Site, node *sites.Backend, stays bool) error {
-	over, left, held := node.Held(time.Now())
+// wait has a request wait for a node that is held: until the end of the first hold that it met, whichever nodes are held. One that stays
+// waits for its node whatever others do.
+func (b *balancer) wait(ctx context.Context, site *sites.Site, node *sites.Backend, x *exchange) error {
+	now := time.Now()
+	over, left, held := node.Held(now)
 	if !held {
 		return nil
 	}
+	if x.waits.IsZero() {
+		x.waits = now.Add(left)
+	}
+	if left = min(left, x.waits.Sub(now)); left <= 0 {
+		return errHeld
+	}
+	stays := node == x.stuck
 	if !site.Wait(maxHeld) {
 		return errCrowd
 	}
@@ -152,7 +160,7 @@ func (b *balancer) wait(ctx context.Context, site *sites.Site, node *sites.Backe
 }
 
 // try sends the request, which has entered, to one node. When the node goes down meanwhile it stops waiting for an answer's head: at once
-// if another is up, else after patience, for slow is better than nothing; and at once when the node has gone to another host.
+// if another is up and not held, else after patience, for slow is better than nothing; and at once when the node has gone to another host.
 func (b *balancer) try(req *http.Request, sent *body, site *sites.Site, node *sites.Backend) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	var decided atomic.Bool // by what came first: the answer, or the news that the node is down
@@ -162,7 +170,7 @@ func (b *balancer) try(req *http.Request, sent *body, site *sites.Site, node *si
 		}
 	}
 	giveUp := func() {
-		if !site.UpBeside(node) {
+		if !site.FreeBeside(node, time.Now()) {
 			run.Wait(ctx, patience)
 		}
 		stop(sites.ErrDown)

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"runtime"
@@ -99,6 +101,75 @@ func TestHeldBesideDown(t *testing.T) {
 				t.Errorf("it was answered %q, want it from the other node", got)
 			}
 		})
+	}
+}
+
+// TestHeldOnce: a request that has waited for one hold's end waits for no other node that is held.
+func TestHeldOnce(t *testing.T) {
+	r := document(1, "10.96.1.1:80", "10.96.1.2:80")
+	for i := range r.Sites[0].Backends {
+		r.Sites[0].Backends[i].Held = true
+	}
+	book := &sites.Book{}
+	site := book.Replace(r).Lookup("a.test")
+	b, x, ctx := &balancer{book: book}, &exchange{site: site}, t.Context()
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := b.enter(gone, site, site.Backends[0], x); !errors.Is(err, context.Canceled) {
+		t.Fatalf("who waits has gone: %v", err)
+	}
+	if left := time.Until(x.waits); left <= 0 || left > sites.HoldFor {
+		t.Errorf("it waits for %s more, want the first hold's end", left)
+	}
+	x.waits = time.Now() // that has come
+	began := time.Now()
+	if err := b.enter(ctx, site, site.Backends[1], x); !errors.Is(err, errHeld) {
+		t.Errorf("the other one is held: %v", err)
+	}
+	if took := time.Since(began); took > sites.HoldFor/3 {
+		t.Errorf("it waited for the other one, too, %s", took)
+	}
+}
+
+// TestDownBesideHeld: a node that goes down while it has a request is waited for where the only other one is held: that does not answer
+// now either.
+func TestDownBesideHeld(t *testing.T) {
+	t.Parallel()
+	begun, end := make(chan struct{}), make(chan struct{})
+	one := node(t, "one", func(w http.ResponseWriter, r *http.Request) {
+		close(begun)
+		select {
+		case <-end:
+			io.WriteString(w, "one")
+		case <-r.Context().Done():
+		}
+	})
+	other := node(t, "other", nil)
+	s, _, book := front(t, addr(one), addr(other))
+	site := book.Table().Lookup("a.test")
+	site.Backends[1].SetUp(false)
+	answer := make(chan string, 1)
+	go func() {
+		req, _ := http.NewRequest(http.MethodGet, s.URL, nil)
+		req.Host = "a.test"
+		resp, err := s.Client().Do(req)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		answer <- string(body)
+	}()
+	<-begun
+	site.Backends[1].SetUp(true)
+	r := document(1, addr(one), addr(other))
+	r.Sites[0].Backends[1].Held = true
+	book.Replace(r)
+	site.Backends[0].SetUp(false)
+	time.AfterFunc(patience/10, func() { close(end) })
+	if got := <-answer; got != "one" {
+		t.Errorf("it was answered %q, want it from the node that had it", got)
 	}
 }
 

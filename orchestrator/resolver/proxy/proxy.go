@@ -106,6 +106,8 @@ type exchange struct {
 
 	sticky, secure bool           // the client is to stay with by, as its cookie says; the cookie is for HTTPS only
 	stuck          *sites.Backend // with whom it came to stay
+
+	waits time.Time // until when it waits for nodes that are held; zero: it has met none
 }
 
 type exchangeKey struct{}

@@ -163,16 +163,6 @@ func Normalize(h string) (name string, ok bool) {
 	return strings.ToLower(h), true // does not allocate when it is lower-case already
 }
 
-// UpBeside tells whether another backend than b is up.
-func (s *Site) UpBeside(b *Backend) bool {
-	for _, x := range s.Backends {
-		if x != b && x.Up() {
-			return true
-		}
-	}
-	return false
-}
-
 // FreeBeside tells whether another backend than b is up and not held.
 func (s *Site) FreeBeside(b *Backend, now time.Time) bool {
 	return slices.ContainsFunc(s.Backends, func(x *Backend) bool {
