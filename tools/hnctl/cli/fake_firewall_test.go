@@ -3,7 +3,10 @@ package cli
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strconv"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/operator"
 )
@@ -12,6 +15,21 @@ import (
 func (f *fake) firewall(mux *http.ServeMux) {
 	now := operator.Firewall{CTID: 101, Env: "hello", Layer: "cp", OfLayer: []firewall.PacketRule{}, OfNode: []firewall.PacketRule{},
 		InForce: []firewall.PacketRule{}, Revision: 7}
+	// meanwhile: somebody else changes the environment before the first change of each kind, and where always is set before each.
+	moved := map[string]bool{}
+	meanwhile := func(w http.ResponseWriter, r *http.Request, revision *wire.Revision, always bool) bool {
+		if !moved[r.URL.Path] || always {
+			*revision++
+		}
+		moved[r.URL.Path] = true
+		if r.Header.Get("If-Match") == strconv.Quote(revision.String()) {
+			return false
+		}
+		p := operator.NewProblem(operator.Conflict, "environments/hello", "it has another revision now", "read it again and repeat")
+		p.Status = http.StatusPreconditionFailed
+		operator.WriteProblem(w, p)
+		return true
+	}
 	handle := func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -22,8 +40,7 @@ func (f *fake) firewall(mux *http.ServeMux) {
 		if r.Method == http.MethodPut {
 			var in operator.FirewallRules
 			json.NewDecoder(r.Body).Decode(&in)
-			if r.Header.Get("If-Match") != `"7"` {
-				refuse(w, operator.Conflict, "environments/hello", "it has revision 7 now", "read it again and repeat")
+			if meanwhile(w, r, &now.Revision, false) {
 				return
 			}
 			if r.URL.Query().Get("layer") == "true" {
@@ -40,6 +57,10 @@ func (f *fake) firewall(mux *http.ServeMux) {
 	mux.HandleFunc("PUT "+operator.Prefix+"/nodes/{ctid}/ports", func(w http.ResponseWriter, r *http.Request) {
 		var in operator.PublishedPorts
 		json.NewDecoder(r.Body).Decode(&in)
+		always := slices.ContainsFunc(in.Ports, func(p operator.PublishedPort) bool { return p.Host == 20999 })
+		if meanwhile(w, r, &ports.Revision, always) {
+			return
+		}
 		ports.Ports = in.Ports
 		reply(w, 200, ports)
 	})
@@ -48,6 +69,9 @@ func (f *fake) firewall(mux *http.ServeMux) {
 	mux.HandleFunc("PUT "+operator.Prefix+"/nodes/{ctid}/addresses", func(w http.ResponseWriter, r *http.Request) {
 		var in operator.PublicAddresses
 		json.NewDecoder(r.Body).Decode(&in)
+		if meanwhile(w, r, &addrs.Revision, false) {
+			return
+		}
 		addrs.Addresses = []operator.PublicAddress{}
 		for _, a := range in.Addresses {
 			p := operator.PublicAddress{Address: a}
@@ -63,6 +87,9 @@ func (f *fake) firewall(mux *http.ServeMux) {
 	mux.HandleFunc("PUT "+operator.Prefix+"/nodes/{ctid}/mounts", func(w http.ResponseWriter, r *http.Request) {
 		var in operator.MountedVolumes
 		json.NewDecoder(r.Body).Decode(&in)
+		if meanwhile(w, r, &mounts.Revision, false) {
+			return
+		}
 		mounts.Mounts = in.Mounts
 		reply(w, 200, mounts)
 	})

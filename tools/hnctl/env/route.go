@@ -67,9 +67,6 @@ type routeFlags struct {
 	pages, weights                 []string
 }
 
-// routeTries is how often a change is tried when others change the same settings at the same moment.
-const routeTries = 5
-
 func routeSet(a *app.App) *cobra.Command {
 	var f routeFlags
 	c := &cobra.Command{
@@ -81,29 +78,25 @@ func routeSet(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for tries := 1; ; tries++ {
+			out, err := app.Change(func() (out front.Settings, err error) {
 				s, tag, err := app.GetTagged[front.Settings](cmd.Context(), a, routePath(args[0]))
 				if err != nil {
-					return err
+					return s, err
 				}
 				if err := f.apply(cmd, pages, &s); err != nil {
-					return err
+					return s, err
 				}
 				var match []string // none: an orchestrator that gives no ETag
 				if tag != "" {
 					match = []string{"If-Match", tag}
 				}
-				var out front.Settings
 				err = a.Call(cmd.Context(), http.MethodPut, routePath(args[0]), s, &out, match...)
-				var p *operator.Problem
-				if errors.As(err, &p) && p.Status == http.StatusPreconditionFailed && tries < routeTries {
-					continue // somebody else changed it meanwhile: what they changed stays
-				}
-				if err != nil {
-					return err
-				}
-				return showRoute(a, args[0], out)
+				return out, err
+			})
+			if err != nil {
+				return err
 			}
+			return showRoute(a, args[0], out)
 		},
 	}
 	c.Flags().BoolVar(&f.maintenance, "maintenance", false, "answer everybody with 503; see hnctl env route bypass")

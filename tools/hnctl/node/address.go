@@ -66,9 +66,27 @@ func addressList(a *app.App) *cobra.Command {
 	}
 }
 
-func changeAddresses(ctx context.Context, a *app.App, n operator.NodeAddresses, addrs []netip.Addr) error {
-	if err := a.Call(ctx, http.MethodPut, "/nodes/"+n.CTID.String()+"/addresses", operator.PublicAddresses{Addresses: addrs}, &n,
-		"If-Match", fmt.Sprintf("%q", n.Revision.String())); err != nil {
+// changeAddresses changes the public addresses of a node, args being NODE ADDRESS, and shows what is so now.
+func changeAddresses(ctx context.Context, a *app.App, args []string,
+	change func(have []netip.Addr, one netip.Addr) ([]netip.Addr, error)) error {
+	one, err := parseAddress(args[1])
+	if err != nil {
+		return err
+	}
+	n, err := app.Change(func() (out operator.NodeAddresses, err error) {
+		n, err := readAddresses(ctx, a, args[0])
+		if err != nil {
+			return n, err
+		}
+		addrs, err := change(bare(n.Addresses), one)
+		if err != nil {
+			return n, err
+		}
+		err = a.Call(ctx, http.MethodPut, "/nodes/"+n.CTID.String()+"/addresses", operator.PublicAddresses{Addresses: addrs}, &out,
+			"If-Match", fmt.Sprintf("%q", n.Revision.String()))
+		return out, err
+	})
+	if err != nil {
 		return err
 	}
 	return showAddresses(a, n)
@@ -83,14 +101,6 @@ func bare(list []operator.PublicAddress) []netip.Addr {
 	return out
 }
 
-// askedAddress reads the arguments NODE ADDRESS, and what addresses the node has.
-func askedAddress(ctx context.Context, a *app.App, args []string) (one netip.Addr, n operator.NodeAddresses, have []netip.Addr, err error) {
-	if one, err = parseAddress(args[1]); err == nil {
-		n, err = readAddresses(ctx, a, args[0])
-	}
-	return one, n, bare(n.Addresses), err
-}
-
 func addressAdd(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "add NODE ADDRESS", Short: "Give a node a public address", Args: cobra.ExactArgs(2),
@@ -99,14 +109,12 @@ func addressAdd(a *app.App) *cobra.Command {
 			"It is for those\nwho run the cluster. The host asks its network first: one that another machine answers for is not in force.",
 		Example: "  hnctl node address add 101 203.0.113.10\n  hnctl node address add 101 2001:db8::10",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			want, n, addrs, err := askedAddress(cmd.Context(), a, args)
-			if err != nil {
-				return err
-			}
-			if !slices.Contains(addrs, want) {
-				addrs = append(addrs, want)
-			}
-			return changeAddresses(cmd.Context(), a, n, addrs)
+			return changeAddresses(cmd.Context(), a, args, func(have []netip.Addr, want netip.Addr) ([]netip.Addr, error) {
+				if !slices.Contains(have, want) {
+					have = append(have, want)
+				}
+				return have, nil
+			})
 		},
 	}
 }
@@ -116,15 +124,13 @@ func addressDelete(a *app.App) *cobra.Command {
 		Use: "delete NODE ADDRESS", Short: "Take a public address from a node", Args: cobra.ExactArgs(2),
 		Example: "  hnctl node address delete 101 203.0.113.10",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			gone, n, addrs, err := askedAddress(cmd.Context(), a, args)
-			if err != nil {
-				return err
-			}
-			if !slices.Contains(addrs, gone) {
-				return app.WithCode(app.ExitNotFound, fmt.Errorf("node %s does not have address %s; see hnctl node address list %s",
-					args[0], gone, args[0]))
-			}
-			return changeAddresses(cmd.Context(), a, n, slices.DeleteFunc(addrs, func(o netip.Addr) bool { return o == gone }))
+			return changeAddresses(cmd.Context(), a, args, func(have []netip.Addr, gone netip.Addr) ([]netip.Addr, error) {
+				if !slices.Contains(have, gone) {
+					err := fmt.Errorf("node %s does not have address %s; see hnctl node address list %s", args[0], gone, args[0])
+					return nil, app.WithCode(app.ExitNotFound, err)
+				}
+				return slices.DeleteFunc(have, func(o netip.Addr) bool { return o == gone }), nil
+			})
 		},
 	}
 }

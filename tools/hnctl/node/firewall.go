@@ -79,20 +79,24 @@ func firewallList(a *app.App) *cobra.Command {
 // changeFirewall changes one of a node's two lists and shows what is so now.
 func changeFirewall(ctx context.Context, a *app.App, node string, layer bool,
 	change func([]firewall.PacketRule) ([]firewall.PacketRule, error)) error {
-	f, err := readFirewall(ctx, a, node)
+	f, err := app.Change(func() (out operator.Firewall, err error) {
+		f, err := readFirewall(ctx, a, node)
+		if err != nil {
+			return f, err
+		}
+		was := f.OfNode
+		if layer {
+			was = f.OfLayer
+		}
+		rules, err := change(was)
+		if err != nil {
+			return f, err
+		}
+		err = a.Call(ctx, http.MethodPut, firewallPath(f.CTID.String(), layer), operator.FirewallRules{Rules: rules}, &out,
+			"If-Match", fmt.Sprintf("%q", f.Revision.String()))
+		return out, err
+	})
 	if err != nil {
-		return err
-	}
-	was := f.OfNode
-	if layer {
-		was = f.OfLayer
-	}
-	rules, err := change(was)
-	if err != nil {
-		return err
-	}
-	if err := a.Call(ctx, http.MethodPut, firewallPath(f.CTID.String(), layer), operator.FirewallRules{Rules: rules}, &f,
-		"If-Match", fmt.Sprintf("%q", f.Revision.String())); err != nil {
 		return err
 	}
 	return showFirewall(a, f)

@@ -55,12 +55,25 @@ func mountList(a *app.App) *cobra.Command {
 	}
 }
 
-func changeMounts(ctx context.Context, a *app.App, n operator.NodeMounts, list []operator.NodeMount) error {
-	for i := range list {
-		list[i].Problem = ""
-	}
-	if err := a.Call(ctx, http.MethodPut, "/nodes/"+n.CTID.String()+"/mounts", operator.MountedVolumes{Mounts: list}, &n, "If-Match",
-		fmt.Sprintf("%q", n.Revision.String())); err != nil {
+// changeMounts changes the volumes of other nodes that a node has mounted, and shows what is so now.
+func changeMounts(ctx context.Context, a *app.App, node string, change func([]operator.NodeMount) ([]operator.NodeMount, error)) error {
+	n, err := app.Change(func() (out operator.NodeMounts, err error) {
+		n, err := readMounts(ctx, a, node)
+		if err != nil {
+			return n, err
+		}
+		list, err := change(n.Mounts)
+		if err != nil {
+			return n, err
+		}
+		for i := range list {
+			list[i].Problem = ""
+		}
+		err = a.Call(ctx, http.MethodPut, "/nodes/"+n.CTID.String()+"/mounts", operator.MountedVolumes{Mounts: list}, &out, "If-Match",
+			fmt.Sprintf("%q", n.Revision.String()))
+		return out, err
+	})
+	if err != nil {
 		return err
 	}
 	return showMounts(a, n)
@@ -86,12 +99,10 @@ func mountAdd(a *app.App) *cobra.Command {
 			if want.Name == "" {
 				want.Name = want.Volume
 			}
-			n, err := readMounts(cmd.Context(), a, args[0])
-			if err != nil {
-				return err
-			}
 			same := func(o operator.NodeMount) bool { return o.Name == want.Name }
-			return changeMounts(cmd.Context(), a, n, append(slices.DeleteFunc(slices.Clone(n.Mounts), same), want))
+			return changeMounts(cmd.Context(), a, args[0], func(was []operator.NodeMount) ([]operator.NodeMount, error) {
+				return append(slices.DeleteFunc(slices.Clone(was), same), want), nil
+			})
 		},
 	}
 	c.Flags().StringVar(&from, "from", "", "the node whose volume it is")
@@ -109,16 +120,14 @@ func mountDelete(a *app.App) *cobra.Command {
 		Long:    "What the node does there ends with errors at once; the place itself goes when it starts the next time.",
 		Example: "  hnctl node mount delete 102 data",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := readMounts(cmd.Context(), a, args[0])
-			if err != nil {
-				return err
-			}
-			left := slices.DeleteFunc(slices.Clone(n.Mounts), func(o operator.NodeMount) bool { return o.Name == args[1] })
-			if len(left) == len(n.Mounts) {
-				return app.WithCode(app.ExitNotFound, fmt.Errorf("node %s has no mount %q; see hnctl node mount list %s", args[0], args[1],
-					args[0]))
-			}
-			return changeMounts(cmd.Context(), a, n, left)
+			return changeMounts(cmd.Context(), a, args[0], func(was []operator.NodeMount) ([]operator.NodeMount, error) {
+				left := slices.DeleteFunc(slices.Clone(was), func(o operator.NodeMount) bool { return o.Name == args[1] })
+				if len(left) == len(was) {
+					return nil, app.WithCode(app.ExitNotFound, fmt.Errorf("node %s has no mount %q; see hnctl node mount list %s", args[0],
+						args[1], args[0]))
+				}
+				return left, nil
+			})
 		},
 	}
 }

@@ -67,9 +67,23 @@ func portList(a *app.App) *cobra.Command {
 	}
 }
 
-func changePorts(ctx context.Context, a *app.App, p operator.NodePorts, ports []operator.PublishedPort) error {
-	if err := a.Call(ctx, http.MethodPut, "/nodes/"+p.CTID.String()+"/ports", operator.PublishedPorts{Ports: ports}, &p, "If-Match",
-		fmt.Sprintf("%q", p.Revision.String())); err != nil {
+// changePorts changes the ports of a node that are published, and shows what is so now.
+func changePorts(ctx context.Context, a *app.App, node string,
+	change func([]operator.PublishedPort) ([]operator.PublishedPort, error)) error {
+	p, err := app.Change(func() (out operator.NodePorts, err error) {
+		p, err := readPorts(ctx, a, node)
+		if err != nil {
+			return p, err
+		}
+		ports, err := change(p.Ports)
+		if err != nil {
+			return p, err
+		}
+		err = a.Call(ctx, http.MethodPut, "/nodes/"+p.CTID.String()+"/ports", operator.PublishedPorts{Ports: ports}, &out, "If-Match",
+			fmt.Sprintf("%q", p.Revision.String()))
+		return out, err
+	})
+	if err != nil {
 		return err
 	}
 	return showPorts(a, p)
@@ -86,12 +100,10 @@ func portAdd(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := readPorts(cmd.Context(), a, args[0])
-			if err != nil {
-				return err
-			}
 			same := func(o operator.PublishedPort) bool { return portName(o) == portName(want) }
-			return changePorts(cmd.Context(), a, p, append(slices.DeleteFunc(slices.Clone(p.Ports), same), want))
+			return changePorts(cmd.Context(), a, args[0], func(was []operator.PublishedPort) ([]operator.PublishedPort, error) {
+				return append(slices.DeleteFunc(slices.Clone(was), same), want), nil
+			})
 		},
 	}
 }
@@ -105,16 +117,14 @@ func portDelete(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := readPorts(cmd.Context(), a, args[0])
-			if err != nil {
-				return err
-			}
-			left := slices.DeleteFunc(slices.Clone(p.Ports), func(o operator.PublishedPort) bool { return portName(o) == portName(gone) })
-			if len(left) == len(p.Ports) {
-				return app.WithCode(app.ExitNotFound, fmt.Errorf("node %s does not publish %s; see hnctl node port list %s", args[0],
-					portName(gone), args[0]))
-			}
-			return changePorts(cmd.Context(), a, p, left)
+			return changePorts(cmd.Context(), a, args[0], func(was []operator.PublishedPort) ([]operator.PublishedPort, error) {
+				left := slices.DeleteFunc(slices.Clone(was), func(o operator.PublishedPort) bool { return portName(o) == portName(gone) })
+				if len(left) == len(was) {
+					err := fmt.Errorf("node %s does not publish %s; see hnctl node port list %s", args[0], portName(gone), args[0])
+					return nil, app.WithCode(app.ExitNotFound, err)
+				}
+				return left, nil
+			})
 		},
 	}
 }
