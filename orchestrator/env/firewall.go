@@ -54,16 +54,39 @@ func Peers(have, want operator.EnvironmentSpec, account wire.Account, has func(w
 		if at := slices.IndexFunc(have.Layers, func(o operator.LayerSpec) bool { return o.Name == l.Name }); at >= 0 {
 			old = have.Layers[at].Firewall
 		}
-		for j, r := range l.Firewall {
-			_, of := r.Peers()
-			if of == "" || of == want.Name || of == System || has(of) ||
-				slices.ContainsFunc(old, func(o firewall.PacketRule) bool { return o.Name == r.Name && o.Peer == r.Peer }) {
-				continue
-			}
-			found = append(found, operator.NewProblem(operator.NotFound, fmt.Sprintf("layers[%d].firewall[%d].peer", i, j),
+		found = append(found, strange(want.Name, fmt.Sprintf("layers[%d].firewall", i), old, l.Firewall, account, has)...)
+	}
+	return operator.All(found)
+}
+
+// PeersOf is Peers of one list of rules that an environment of a spec has, a layer's or a node's, and of its own layers; at names the list.
+func PeersOf(s operator.EnvironmentSpec, at string, have, want []firewall.PacketRule, account wire.Account,
+	has func(wire.EnvName) bool) *operator.Problem {
+	found := strange(s.Name, at, have, want, account, has)
+	for i, r := range want {
+		part, of := r.Peers()
+		if of == s.Name && part != "" && !isNode(part) && !hasLayer(s, wire.LayerName(part)) && !stays(have, r) {
+			found = append(found, operator.NewProblem(operator.NotFound, fmt.Sprintf("%s[%d].peer", at, i),
+				fmt.Sprintf("rule %q names %s, and environment %s has no layer %q", r.Name, r.Peer, s.Name, part),
+				"name a layer of it: hnctl env show "+string(s.Name)))
+		}
+	}
+	return operator.All(found)
+}
+
+func strange(name wire.EnvName, at string, have, want []firewall.PacketRule, account wire.Account,
+	has func(wire.EnvName) bool) (found []*operator.Problem) {
+	for i, r := range want {
+		if _, of := r.Peers(); of != "" && of != name && of != System && !has(of) && !stays(have, r) {
+			found = append(found, operator.NewProblem(operator.NotFound, fmt.Sprintf("%s[%d].peer", at, i),
 				fmt.Sprintf("rule %q names %s, and account %s has no environment %s", r.Name, r.Peer, account, of),
 				"make that environment first, name another one (hnctl env list), or give an address or a prefix"))
 		}
 	}
-	return operator.All(found)
+	return found
+}
+
+// stays tells whether a list has a rule of that name for the same peer.
+func stays(have []firewall.PacketRule, r firewall.PacketRule) bool {
+	return slices.ContainsFunc(have, func(o firewall.PacketRule) bool { return o.Name == r.Name && o.Peer == r.Peer })
 }

@@ -93,10 +93,15 @@ func isMade(n store.Node, layer operator.LayerSpec, done bool) bool {
 
 // Peers says which rules of a wanted spec name environments that its account has not.
 func Peers(v *store.View, account wire.Account, have, want operator.EnvironmentSpec) *operator.Problem {
-	return env.Peers(have, want, account.Owner(), func(name wire.EnvName) bool {
+	return env.Peers(have, want, account.Owner(), owns(v, account))
+}
+
+// owns tells which environments are an account's.
+func owns(v *store.View, account wire.Account) func(wire.EnvName) bool {
+	return func(name wire.EnvName) bool {
 		e, there := store.Envs.Get(v, string(name))
 		return there && e.Account.Owner() == account.Owner()
-	})
+	}
 }
 
 func templatesOf(v *store.View) env.Templates {

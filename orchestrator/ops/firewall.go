@@ -6,6 +6,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/store"
 )
@@ -25,10 +26,13 @@ func (o *Ops) SetFirewall(ctx context.Context, c FirewallChange) error {
 	if err := firewall.Validate(c.Rules, firewall.MaxRules); err != nil {
 		return operator.NewProblem(operator.Invalid, object, err.Error(), "mend the rule; see hnctl node firewall list "+c.CTID.String())
 	}
-	return o.changeNode(ctx, c.CTID, c.Account, c.IfMatch, func(_ *store.Tx, n store.Node, e *store.Environment) error {
+	return o.changeNode(ctx, c.CTID, c.Account, c.IfMatch, func(tx *store.Tx, n store.Node, e *store.Environment) error {
 		number := n.Index + 1
 		if c.Layer {
 			number = 0
+		}
+		if p := env.PeersOf(e.Spec, "rules", e.Rules(n.Layer, number), c.Rules, e.Account.Owner(), owns(tx.View(), e.Account)); p != nil {
+			return p
 		}
 		e.SetRules(n.Layer, number, c.Rules)
 		return nil
