@@ -434,6 +434,39 @@ func (s *sharing) own(name wire.EnvName, to wire.Account) {
 	must(s.t, err)
 }
 
+// TestShareOfLater: what was done to an earlier environment of the same name is nothing to those with whom the later one is shared; its own
+// account reads it.
+func TestShareOfLater(t *testing.T) {
+	t.Parallel()
+	s := shareable(t)
+	s.as(s.ada, func() {
+		if op := s.ended(s.change("delete", "shop")); op.State != operator.OpDone {
+			t.Fatalf("deleted: %+v", op)
+		}
+		if op := s.create(hello("shop", 1)); op.State != operator.OpDone {
+			t.Fatalf("made again: %+v", op)
+		}
+	})
+	s.give(user.Developer)
+	operations := func() (list operator.List[operator.Operation]) {
+		s.ok("GET", "/api/v1/operations?env=shop", nil, &list)
+		return list
+	}
+	s.as(s.eve, func() {
+		if l := operations().Items; len(l) != 1 || l[0].Kind != "env.create" || string(l[0].ID) == s.op {
+			t.Errorf("a guest reads %+v", l)
+		}
+		if p := s.call("GET", "/api/v1/operations/"+s.op, nil, nil); p == nil || p.Code != operator.NotFound {
+			t.Errorf("a guest reads the operation that made the earlier one: %v", p)
+		}
+	})
+	s.as(s.ada, func() {
+		if l := operations().Items; len(l) < 3 {
+			t.Errorf("its own account reads %+v", l)
+		}
+	})
+}
+
 // TestShareFollowsRename: who an environment is shared with goes on to see it under its other name, and nothing of one that comes to be
 // under the old one; they can't rename it.
 func TestShareFollowsRename(t *testing.T) {

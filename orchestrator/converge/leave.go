@@ -148,7 +148,7 @@ func (p *planner) depart(e store.Environment, n store.Node) *place.Refusal {
 	drain := p.cordon(n.Host).Drain.Operation
 	why := fmt.Sprintf("host %s is drained; %s", p.hostName(n.Host), choice.Why)
 	sum := sha256.Sum256([]byte("node.move " + n.CTID.String() + " " + string(drain)))
-	op := progress.NewMove(wire.OperationID(fmt.Sprintf("op-%x", sum[:8])), n, choice.Host, e.Account, why, "orchestrator", p.now)
+	op := progress.NewMove(wire.OperationID(fmt.Sprintf("op-%x", sum[:8])), n, choice.Host, e, why, "orchestrator", p.now)
 	n.Moving = &store.Moving{Operation: op.ID, Other: choice.Host, Step: store.MoveCopy, At: p.now, Drain: drain}
 	p.plan.Operations = append(p.plan.Operations, op)
 	p.put(n, "move", why)

@@ -97,7 +97,7 @@ func (p *planner) replace() {
 		p.put(made, "place", made.Placed)
 		n.Gone, n.Why, n.ReplacedBy = true, why, made.CTID
 		p.put(n, "retire", fmt.Sprintf("replaced by node %d: %s", made.CTID, why))
-		p.plan.Operations = append(p.plan.Operations, replacement(n, made, why, p.now, p.clocks))
+		p.plan.Operations = append(p.plan.Operations, replacement(e, n, made, why, p.now, p.clocks))
 	}
 }
 
@@ -212,9 +212,9 @@ func (p *planner) confirmed(n store.Node) bool {
 }
 
 // replacement is the operation people watch while a node is replaced. Its id follows from the new node's number.
-func replacement(old, made store.Node, why string, now time.Time, c live.Clocks) store.Operation {
+func replacement(e store.Environment, old, made store.Node, why string, now time.Time, c live.Clocks) store.Operation {
 	sum := sha256.Sum256([]byte("node.replace " + made.CTID.String()))
-	return store.Operation{Env: made.Env, Node: made.CTID, Old: old.CTID, Operation: operator.Operation{
+	return store.Operation{Env: made.Env, Made: e.Created, Node: made.CTID, Old: old.CTID, Operation: operator.Operation{
 		ID: wire.OperationID(fmt.Sprintf("op-%x", sum[:8])), Kind: "node.replace",
 		Object: "environments/" + string(made.Env), By: "orchestrator", Account: made.Container.Account,
 		State: operator.OpRunning, Created: now, Updated: now, Deadline: now.Add(c.Replace), Progress: 10,

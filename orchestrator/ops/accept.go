@@ -126,7 +126,7 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 		case k.Want() != "":
 			e.Want = k.Want()
 		}
-		e.Operation, op.Account = op.ID, e.Account
+		e.Operation, op.Account, op.Made = op.ID, e.Account, e.Created
 		store.Envs.Put(tx, string(r.Env), e)
 		store.Operations.Put(tx, string(op.ID), op)
 		if r.Also != nil {

@@ -47,7 +47,7 @@ func (o *Ops) Move(ctx context.Context, r MoveRequest) (operator.Operation, erro
 		if p := moving.Stays(n); p != nil {
 			return p
 		}
-		op = progress.NewMove(id, n, r.To, e.Account, r.Why, r.By, now)
+		op = progress.NewMove(id, n, r.To, e, r.Why, r.By, now)
 		n.Moving = &store.Moving{Operation: id, Other: r.To, Step: store.MoveCopy, At: now, Rate: r.Rate}
 		store.Nodes.Put(tx, r.Node.String(), n)
 		store.Operations.Put(tx, string(id), op)

@@ -446,6 +446,17 @@ type Operation struct {
 	To   wire.HostID `json:"to,omitempty"`
 	// Copied is how many bytes a node.move had copied when it came further last.
 	Copied int64 `json:"copied,omitempty"`
+	// Made is when its environment was created: it is no operation of another one of the same name. Zero: it is of none, or an orchestrator
+	// before 2026-11-29 stored it.
+	Made time.Time `json:"made,omitzero"`
+}
+
+// Of tells whether it is an operation of an environment that was created at a time.
+func (o *Operation) Of(made time.Time) bool {
+	if o.Made.IsZero() {
+		return !o.Created.Before(made)
+	}
+	return o.Made.Equal(made)
 }
 
 // Earlier is what was wanted of an environment before an operation.

@@ -17,11 +17,11 @@ const Move = "node.move"
 // MovePatience is how long a move may come no further.
 const MovePatience = 5 * time.Minute
 
-// NewMove is an operation that has a node go to another host.
-func NewMove(id wire.OperationID, n store.Node, to wire.HostID, a wire.Account, why, by string, now time.Time) store.Operation {
+// NewMove is an operation that has a node of an environment go to another host.
+func NewMove(id wire.OperationID, n store.Node, to wire.HostID, e store.Environment, why, by string, now time.Time) store.Operation {
 	k, _ := Of(Move)
-	op := store.Operation{Node: n.CTID, Env: n.Env, From: n.Host, To: to, Operation: operator.Operation{ID: id, Kind: Move,
-		Object: "nodes/" + n.CTID.String(), By: by, Account: a, State: operator.OpPending, Created: now, Updated: now,
+	op := store.Operation{Node: n.CTID, Env: n.Env, Made: e.Created, From: n.Host, To: to, Operation: operator.Operation{ID: id, Kind: Move,
+		Object: "nodes/" + n.CTID.String(), By: by, Account: e.Account, State: operator.OpPending, Created: now, Updated: now,
 		Deadline: now.Add(MovePatience), Steps: k.Steps(now), Cancel: k.Cancel()}}
 	op.Steps[0].Detail = why
 	return op
