@@ -197,6 +197,7 @@ func TestLeaveWithoutMoves(t *testing.T) {
 // moves along that have only begun.
 func TestLeaveGivenUp(t *testing.T) {
 	w := drainedWithData(t)
+	w.resolver()
 	w.turn("drained")
 	w.in.Nodes[0].Moving.Why = "its disk is full"
 	for range 20 {

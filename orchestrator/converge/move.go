@@ -46,13 +46,23 @@ func (p *planner) begins(n store.Node) bool {
 	return s == "" || s == host.CtWaiting || s == host.CtStarting || s == host.CtStopped
 }
 
-// requests are what comes for a node by the resolvers.
+// requests are what comes for a node by the resolvers. Where the cluster has none, nothing does.
 func (p *planner) requests(n store.Node) moving.Requests {
 	e, ok := p.record(n.Env)
 	r := p.held[n.CTID]
 	r.Serves = ok && !e.System && e.Want == store.WantRunning && n.Halted == "" && n.HTTP != 0 && n.Layer == env.Entry(e.Spec) &&
-		p.seen(n) == host.CtRunning
+		p.seen(n) == host.CtRunning && (r.There || p.resolved())
 	return r
+}
+
+// resolved tells whether the cluster has a resolver, which may be away.
+func (p *planner) resolved() bool {
+	for n := range p.of(env.System) {
+		if n.Container.Component == host.ComponentResolver && !n.Gone {
+			return true
+		}
+	}
+	return false
 }
 
 // Held are the nodes that wait for the resolvers to hold what comes for them. While there are some a plan is to be made often.

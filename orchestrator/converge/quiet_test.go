@@ -1,6 +1,7 @@
 package converge
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/converge/moving"
+	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -20,21 +22,51 @@ func (w *world) quiet() {
 	}
 }
 
+// resolver gives the cluster a resolver, which is the last of its nodes.
+func (w *world) resolver() {
+	w.in.Nodes = append(w.in.Nodes, store.Node{CTID: 7, Env: env.System, Layer: host.ComponentResolver, Host: "h-0",
+		Container: host.Container{CTID: 7, Env: env.System, Component: host.ComponentResolver, Generation: 1, Run: true,
+			IPv4: netip.MustParseAddr("10.96.0.17")}})
+	w.turn("a resolver")
+}
+
+// Where there is no resolver nothing comes for a node by one: it is started anew at once.
+func TestQuietWithoutResolver(t *testing.T) {
+	for _, resolved := range []bool{false, true} {
+		w := newWorld(3)
+		w.env("hello", 1, store.WantRunning)
+		w.turn("create")
+		if resolved {
+			w.resolver()
+		}
+		w.hear(nil)
+		l := &w.in.Envs[len(w.in.Envs)-1].Spec.Layers[0]
+		w.in.Nodes[0].Made = &store.Made{Spec: *l}
+		l.Env = map[string]string{"A": "1"}
+		w.in.Editing = map[wire.EnvName]bool{"hello": true}
+		w.turn("it is to be started anew")
+		if n := w.in.Nodes[0]; (n.Container.Boot == 0) != resolved || (n.Quiet != nil && !n.Quiet.Stopped) != resolved {
+			t.Errorf("a resolver is there: %v; start %d, %+v", resolved, n.Container.Boot, n.Quiet)
+		}
+	}
+}
+
 // A node that serves is started anew once nothing is under way to it, as the resolvers say, and the next one when it is heard of again; who
 // is not to be started anew any more serves on.
 func TestQuiet(t *testing.T) {
 	w := newWorld(3)
 	w.env("hello", 2, store.WantRunning)
 	w.turn("create")
+	w.resolver()
 	w.hear(nil)
 	boots := func() (out []int64) {
-		for _, n := range w.in.Nodes {
+		for _, n := range w.in.Nodes[:2] {
 			out = append(out, n.Container.Boot)
 		}
 		return out
 	}
 	l := &w.in.Envs[len(w.in.Envs)-1].Spec.Layers[0]
-	for i := range w.in.Nodes {
+	for i := range w.in.Nodes[:2] {
 		w.in.Nodes[i].Made = &store.Made{Spec: *l}
 	}
 	l.Env = map[string]string{"A": "1"}

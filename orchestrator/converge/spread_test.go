@@ -7,6 +7,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -34,6 +35,9 @@ func crowded(t *testing.T, nodes int) *world {
 func where(w *world) string {
 	var out []string
 	for _, n := range w.in.Nodes {
+		if n.Env == env.System {
+			continue
+		}
 		s := n.CTID.String() + "@" + string(n.Host)
 		if n.Gone {
 			s += " gone"

@@ -54,6 +54,10 @@ func newEdited(t failer) *edited {
 	c.r, _ = t.(*rapid.T)
 	c.limit = limits{4, 1 << 20}
 	c.update(func(tx *store.Tx) {
+		resolver, _ := store.Nodes.Read(tx, "3")
+		resolver.CTID, resolver.Container.CTID, resolver.Container.Component = 7, 7, host.ComponentResolver
+		resolver.Container.IPv4 = resolver.Container.IPv4.Next()
+		store.Nodes.Put(tx, "7", resolver)
 		for id, labels := range map[wire.HostID]map[string]string{"h-1": {"zone": "a", "disk": "ssd"}, "h-2": {"zone": "b"},
 			"h-3": {"zone": "b", "disk": "ssd"}} {
 			h, _ := store.Hosts.Read(tx, string(id))
