@@ -1,6 +1,8 @@
 package env
 
 import (
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -40,6 +42,39 @@ func TestResize(t *testing.T) {
 	} {
 		if _, same, p := Resize(was, l, r); p == nil || !strings.Contains(p.Reason, want) || same.MemoryMax != l.MemoryMax {
 			t.Errorf("%+v: %v, want %q", r, p, want)
+		}
+	}
+	// Each field names itself, below its least and above its most.
+	for name, f := range map[string]struct {
+		least, most int64
+		at          func(*operator.ResizeNode) **int64
+	}{
+		"memoryMiB":  {16, 512 << 10, func(r *operator.ResizeNode) **int64 { return &r.MemoryMiB }},
+		"cpuMHz":     {0, 10_000_000, func(r *operator.ResizeNode) **int64 { return &r.CPUMHz }},
+		"pids":       {16, 1_000_000, func(r *operator.ResizeNode) **int64 { return &r.PIDs }},
+		"diskMiB":    {64, 16 << 20, func(r *operator.ResizeNode) **int64 { return &r.DiskMiB }},
+		"readKiB":    {0, 1 << 30, func(r *operator.ResizeNode) **int64 { return &r.ReadKiB }},
+		"writeKiB":   {0, 1 << 30, func(r *operator.ResizeNode) **int64 { return &r.WriteKiB }},
+		"readOps":    {0, 1<<32 - 2, func(r *operator.ResizeNode) **int64 { return &r.ReadOps }},
+		"writeOps":   {0, 1<<32 - 2, func(r *operator.ResizeNode) **int64 { return &r.WriteOps }},
+		"netInKbit":  {0, 34_000_000, func(r *operator.ResizeNode) **int64 { return &r.NetInKbit }},
+		"netOutKbit": {0, 34_000_000, func(r *operator.ResizeNode) **int64 { return &r.NetOutKbit }},
+		"swapMiB":    {-1, 512 << 10, func(r *operator.ResizeNode) **int64 { return &r.SwapMiB }},
+	} {
+		for _, n := range []int64{f.least - 1, f.most + 1, math.MinInt64, math.MaxInt64} {
+			var r operator.ResizeNode
+			*f.at(&r) = of(n)
+			want := fmt.Sprintf("%d, want %d to %d", n, f.least, f.most)
+			if _, same, p := Resize(was, l, r); p == nil || p.Object != name || !strings.Contains(p.Reason, want) || same != l {
+				t.Errorf("%s %d: %v, want %q", name, n, p, want)
+			}
+		}
+		for _, n := range []int64{f.least, f.most} {
+			var r operator.ResizeNode
+			*f.at(&r) = of(n)
+			if _, _, p := Resize(was, l, r); p != nil {
+				t.Errorf("%s %d: %v", name, n, p)
+			}
 		}
 	}
 }
