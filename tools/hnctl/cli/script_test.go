@@ -44,6 +44,9 @@ func TestStories(t *testing.T) {
 			}
 			e.Setenv("HNCTL_CONFIG", cfg)
 			e.Setenv("HOME", e.WorkDir)
+			store, end := serveStore()
+			e.Defer(end)
+			e.Setenv("STORE", store)
 			e.Setenv("HNCTL_COMPLETION_WAIT", "1m") // how fast it is, TestCompletionDoesNotWait says
 			return licences(e.WorkDir)
 		},
