@@ -62,6 +62,7 @@ func TestStory(t *testing.T) {
 		{"exec carries all", execCarriesAll},
 		{"exec out of memory", execOutOfMemory},
 		{"a node by hand", byHand},
+		{"what is used is metered", metered},
 		{"containers at the host's terminal", atTerminal},
 		{"bad input is refused and leaves nothing", refusals},
 		{"bad licences are refused", badLicences},
