@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -95,6 +96,77 @@ func TestSnapshotGone(t *testing.T) {
 	d.drop("20261101-000001")
 	p.phase(move.Copy, 0)
 	p.last()
+}
+
+// TestRate: a copy with a rate takes at least the time that it says, and at no moment more than a tenth beyond it has come: one large
+// volume, and many small ones and snapshots, each of which is a stream of its own.
+func TestRate(t *testing.T) {
+	const rate, all, piece = 500_000, 600_000, 50_000 // bytes a second, bytes, and bytes that may go at once
+	for _, parts := range []int{1, 60} {
+		t.Run(fmt.Sprint(parts, " volumes"), func(t *testing.T) {
+			p := newPair(t)
+			d := p.from.disk
+			d.with(func() {
+				for i := range parts {
+					d.has[fmt.Sprint("v", i)] = strings.Repeat(string(rune('a'+i)), all/parts)
+				}
+			})
+			c := &clocked{}
+			p.through = func(conn net.Conn) net.Conn { c.Conn = conn; return c }
+			p.phase(move.Copy, rate)
+			p.eventually("it comes", func() bool { return p.to.state().Round > 0 })
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if n := c.came[len(c.came)-1]; n.bytes < all {
+				t.Fatalf("%d bytes came of %d", n.bytes, all)
+			}
+			for _, at := range c.came {
+				if may := int64(1.1*rate*at.after.Seconds()) + piece + 20_000; at.bytes > may { // what is no stream: questions, answers
+					t.Fatalf("%s after its first question %d bytes had come, more than %d", at.after, at.bytes, may)
+				}
+				if at.bytes >= all {
+					if least := time.Second * (all - piece) / rate; at.after < least {
+						t.Errorf("%d bytes came within %s, want %s at least", at.bytes, at.after, least)
+					}
+					break
+				}
+			}
+		})
+	}
+}
+
+// clocked is a connection that notes how much has come, and how long after its first question.
+type clocked struct {
+	net.Conn
+	mu    sync.Mutex
+	began time.Time
+	came  []came
+}
+
+type came struct {
+	after time.Duration
+	bytes int64
+}
+
+func (c *clocked) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	if c.began.IsZero() {
+		c.began = time.Now()
+	}
+	c.mu.Unlock()
+	return c.Conn.Write(b)
+}
+
+func (c *clocked) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sum := int64(n)
+	if k := len(c.came); k > 0 {
+		sum += c.came[k-1].bytes
+	}
+	c.came = append(c.came, came{time.Since(c.began), sum})
+	return n, err
 }
 
 // TestUnready: what is here as a whole and can't get its place is not pulled again.

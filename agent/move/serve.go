@@ -46,6 +46,7 @@ func (m *Mover) part(of purpose, to wire.HostID) (*move.Part, error) {
 // Serve answers a host that pulls, until it or ctx ends.
 func (m *Mover) Serve(ctx context.Context, conn net.Conn, id wire.CTID, by string, to wire.HostID) error {
 	of := purpose{id, by}
+	out := &paced{conn: conn, m: m, of: of, to: to}
 	leave := func() {}
 	defer func() { leave() }()
 	for first := true; ; first = false {
@@ -64,7 +65,7 @@ func (m *Mover) Serve(ctx context.Context, conn net.Conn, id wire.CTID, by strin
 			}
 		}
 		if err == nil {
-			err = m.give(ctx, &paced{conn: conn, m: m, of: of, to: to}, of.id, part, q)
+			err = m.give(ctx, out, of.id, part, q)
 		}
 		var said refused
 		switch {
@@ -134,7 +135,7 @@ func (m *Mover) give(ctx context.Context, out *paced, id wire.CTID, part *move.P
 		rate = 0
 	}
 	begun := false
-	s := talk.Out{To: steady.To(ctx, out, rate), Skip: q.Offset, Sum: q.Sum, Begin: func() error {
+	s := talk.Out{To: out.pace.To(ctx, out, rate), Skip: q.Offset, Sum: q.Sum, Begin: func() error {
 		begun = true
 		return talk.Write(out, talk.Answer{})
 	}}
@@ -218,6 +219,7 @@ type paced struct {
 	m    *Mover
 	of   purpose
 	to   wire.HostID
+	pace steady.Pace // of all its streams: many small ones go no faster than a large one
 }
 
 func (p *paced) Write(b []byte) (int, error) {

@@ -52,3 +52,21 @@ func (f failing) Write(b []byte) (int, error) { f.cancel(f.err); return len(b), 
 type broken struct{ error }
 
 func (b broken) Write([]byte) (int, error) { return 0, b.error }
+
+// TestPace: many writers of a pace, each with less than may go at once, take their time together; one without a rate has none.
+func TestPace(t *testing.T) {
+	var p Pace
+	var out bytes.Buffer
+	began := time.Now()
+	for range 5 {
+		if _, err := p.To(t.Context(), &out, 10_000).Write(make([]byte, 500)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); took < 200*time.Millisecond || out.Len() != 2500 {
+		t.Errorf("5 times 500 bytes at 10,000 a second took %s", took)
+	}
+	if p.To(t.Context(), &out, 0) != &out {
+		t.Error("without a rate there is something between")
+	}
+}
