@@ -149,6 +149,48 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
+// TestOutOfMemoryByProfile: a program of several processes ends as a whole when the kernel kills one of them for memory; of a system only
+// that one ends, and PID 1 goes on.
+func TestOutOfMemoryByProfile(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	const script = "n=1234; sleep $n & sleep $n & tail /dev/zero; echo tail ended with $?; wait"
+	for _, c := range []struct {
+		id      wire.CTID
+		profile host.Profile
+		whole   bool
+	}{{410, host.ProfileApp, true}, {411, host.ProfileSystem, false}} {
+		t.Run(string(c.profile), func(t *testing.T) {
+			s := box(t, c.id, script)
+			s.Profile, s.Limits.MemoryMax = c.profile, 16<<20
+			first := mustStart(t, r, s)
+			var o Observed
+			soon(t, "the kernel has killed", func() bool {
+				all, err := r.Observe(deadline(t))
+				if err != nil || len(all) != 1 {
+					t.Fatalf("%+v %v", all, err)
+				}
+				o = all[0]
+				return o.OOM.Process != "" && (o.State == StateExited) == c.whole
+			})
+			if got := o.OOM.String(); !strings.HasPrefix(got, "out of memory: process tail used 1") ||
+				!strings.HasSuffix(got, " MiB of 16 MiB") || o.OOM.Times != 1 || o.OOMKilled != c.whole {
+				t.Errorf("what is said of it: %q, %+v", got, o)
+			}
+			if c.whole {
+				if !o.ExitKnown || o.ExitCode != 137 || alive("sleep 1234") != 0 {
+					t.Errorf("%d processes are left of %+v", alive("sleep 1234"), o)
+				}
+				return
+			}
+			waitLog(t, r, c.id, "tail ended with 137")
+			if o.State != StateRunning || o.PID != first.PID || o.OOM.Kills != 1 || alive("sleep 1234") != 2 {
+				t.Errorf("%d processes are left of %+v", alive("sleep 1234"), o)
+			}
+		})
+	}
+}
+
 func waitState(t testing.TB, r *Runtime, id wire.CTID, want State) Observed {
 	t.Helper()
 	var last []Observed
